@@ -1,0 +1,1 @@
+"""Composition root: ASGI app, command line, settings and processes."""

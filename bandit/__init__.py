@@ -1,0 +1,1 @@
+"""Cells, posteriors, objectives and shares: what to serve next, as pure functions of aggregated counts."""

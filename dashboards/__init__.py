@@ -1,0 +1,1 @@
+"""Pages, text and charts of a report; read-only."""

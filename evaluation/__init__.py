@@ -1,0 +1,1 @@
+"""Evidence without live traffic: recorded outcomes replayed through the engine."""

@@ -1,0 +1,1 @@
+"""Experiments as values: definition, assignment, tests and verdict, without any input or output."""

@@ -1,0 +1,38 @@
+"""Assignment: which candidate a unit gets, as a pure function of salt, unit and frozen shares."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from hashlib import sha256
+from itertools import accumulate
+
+_SCALE = 2.0**-53
+
+
+def position(salt: str, unit: str) -> float:
+    """Where a unit falls in [0, 1): uniform over units, independent between salts.
+
+    The first 53 bits of SHA-256 over salt, 0x1f and unit; dividing 64 bits by 2**64 could give 1.0.
+
+    >>> f"{int(position('salt', 'unit') * 2**53) << 11:016x}"[:13]
+    '6451a2cdfa979'
+    """
+    digest = sha256(f"{salt}\x1f{unit}".encode("utf-8", "surrogatepass")).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) * _SCALE
+
+
+def cumulative(shares: Sequence[float]) -> tuple[float, ...]:
+    """Inner boundaries of the shares, one fewer than there are arms.
+
+    >>> cumulative((0.5, 0.25, 0.25))
+    (0.5, 0.75)
+    """
+    return tuple(accumulate(shares))[:-1]
+
+
+def arm_at(boundaries: Sequence[float], where: float) -> int:
+    """The arm whose range holds `where`; an arm of share zero is never chosen.
+
+    >>> arm_at((0.5, 0.75), 0.5)
+    1
+    """
+    return bisect_right(boundaries, where)

@@ -1,0 +1,45 @@
+"""Epochs: spans in which the shares are frozen, and when such a span closes and matures."""
+
+from dataclasses import dataclass
+
+GRACE_MS = 2_000
+"""Longest time between closing an epoch and the last decision taken under it."""
+LONGEST_MS = 24 * 3_600_000
+LONG_RUN = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One row of an experiment's history of shares; immutable once closed.
+
+    Epoch 0 holds the configured shares. Degraded decisions are recorded under it and no test reads it.
+    """
+
+    experiment_id: int
+    number: int
+    opened_at_ms: int
+    shares: tuple[float, ...]
+    cost_series: int = 0
+    """Number of the price version in force; cost and ratio tests use one series."""
+    price_version: str = ""
+    closed_at_ms: int | None = None
+
+    def mature(self, window_ms: int, now_ms: int) -> bool:
+        """Whether every outcome that may count has arrived: closed, and the reward window is over."""
+        return self.number > 0 and self.closed_at_ms is not None and now_ms >= self.final_at_ms(window_ms)
+
+    def final_at_ms(self, window_ms: int) -> int:
+        """Time after which no outcome changes this epoch's cells; a far future while it is open."""
+        return 2**62 if self.closed_at_ms is None else self.closed_at_ms + window_ms + GRACE_MS
+
+
+def smallest_size(arms: int, number: int) -> int:
+    """Units an epoch needs before it may close; doubles with every 2,000 epochs to bound the history."""
+    return max(100, 20 * arms) << (number // LONG_RUN)
+
+
+def may_close(epoch: Epoch, arms: int, units: int, shares_changed: bool, now_ms: int) -> bool:
+    """Whether a tick may close this epoch: enough units and new shares, or a day has passed."""
+    if now_ms - epoch.opened_at_ms >= LONGEST_MS:
+        return True
+    return shares_changed and units >= smallest_size(arms, epoch.number)

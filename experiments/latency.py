@@ -1,0 +1,40 @@
+"""Latency histograms: mergeable counts in buckets of 2% relative width."""
+
+from collections.abc import Mapping
+from math import ceil, log
+
+_BASE = log(1.04)
+SMALLEST_MS = 0.1
+LARGEST_MS = 86_400_000.0
+
+
+def bucket(latency_ms: float) -> int:
+    """The bucket of one latency: bucket b holds (1.04**(b-1), 1.04**b] times 0.1 ms.
+
+    >>> bucket(0.05), bucket(100.0)
+    (0, 177)
+    """
+    clipped = min(max(latency_ms, SMALLEST_MS), LARGEST_MS)
+    return ceil(log(clipped / SMALLEST_MS) / _BASE - 1e-9)
+
+
+def middle_ms(index: int) -> float:
+    """Geometric middle of a bucket, in milliseconds; at most 2% from any latency in it."""
+    return float(SMALLEST_MS * 1.04 ** (index - 0.5)) if index else SMALLEST_MS
+
+
+def quantile_ms(histogram: Mapping[int, int], q: float) -> float | None:
+    """The q-quantile of a histogram within 2%, or None if it is empty.
+
+    >>> round(quantile_ms({bucket(100.0): 99, bucket(1000.0): 1}, 0.5))
+    101
+    """
+    if not 0 <= q <= 1:
+        raise ValueError(f"q == {q}, must be in [0, 1]")
+    total = sum(histogram.values())
+    rank, seen = max(1, ceil(q * total)), 0
+    for index in sorted(histogram):
+        seen += histogram[index]
+        if seen >= rank > 0 and total:
+            return middle_ms(index)
+    return None

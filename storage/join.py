@@ -1,0 +1,253 @@
+"""The join: how decisions, calls and feedback of a batch move unit rows, effects and cells.
+
+One function per kind of row, the same for every store. A `Book` is a store inside its transaction.
+"""
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from experiments.definition import Experiment
+from experiments.epochs import GRACE_MS, Epoch
+from experiments.latency import bucket
+from experiments.units import NOTHING, Contribution, Outcome, UnitRow, contribution, moved
+from storage.records import (
+    Batch,
+    CallRow,
+    CellDelta,
+    DecisionRow,
+    Effect,
+    FeedbackReply,
+    FeedbackRow,
+    FeedbackState,
+)
+
+COST, ERROR, LATENCY = "cost_usd", "error", "latency_ms"
+_NOT_METRICS = frozenset({COST, ERROR, LATENCY, "input_tokens", "output_tokens"})
+_DEGRADED = 6  # index of `degraded` in experiments.units.COUNTS
+
+
+class Book(Protocol):
+    """A store inside one transaction, at the time `now_ms`."""
+
+    now_ms: int
+
+    def definition(self, experiment_id: int) -> Experiment | None:
+        """The experiment's definition, or None if there is no such experiment."""
+
+    def epoch(self, experiment_id: int, number: int) -> Epoch | None:
+        """One epoch."""
+
+    def unit(self, experiment_id: int, unit: bytes) -> UnitRow | None:
+        """One unit row."""
+
+    def put_unit(self, row: UnitRow) -> None:
+        """Write a unit row, new or replaced."""
+
+    def insert_decision(self, row: DecisionRow) -> bool:
+        """Append a decision and count it by task and reason; False if its number is there already."""
+
+    def insert_call(self, row: CallRow, counted: bool) -> bool:
+        """Append a call, saying whether its unit row took it in; False if its number is there already."""
+
+    def call(self, number: int) -> CallRow | None:
+        """The call of a decision, if its unit row took it in."""
+
+    def effects(self, number: int) -> Mapping[str, Effect]:
+        """The values that count for a decision, by metric."""
+
+    def put_effect(self, row: FeedbackRow, metric: str, effect: Effect) -> None:
+        """Let this value count for (decision, metric) in place of any other."""
+
+    def log(self, row: FeedbackRow, metric: str, value: float, state: FeedbackState) -> None:
+        """Append to the record of everything received."""
+
+    def seen_key(self, number: int, metric: str, idempotency_key: str) -> bool:
+        """Whether this key was received for (decision, metric) before."""
+
+    def delta(self, experiment_id: int, epoch: int, arm: int) -> CellDelta:
+        """The change collected for one cell in this transaction."""
+
+
+def apply(book: Book, batch: Batch) -> list[FeedbackReply]:
+    """Apply a batch; replies in the order of its feedback."""
+    for decision in batch.decisions:
+        decide(book, decision)
+    for call in batch.calls:
+        finish(book, call)
+    return [report(book, feedback) for feedback in batch.feedback]
+
+
+def decide(book: Book, row: DecisionRow) -> None:
+    """Count a decision: the unit's first row wins for ever, a lost race leaves the statistics alone."""
+    definition = book.definition(row.experiment_id) if row.experiment_id else None
+    if definition is None:
+        book.insert_decision(row)
+        return
+    stored = book.unit(row.experiment_id, row.unit)
+    lost = row.epoch == 0 or (stored is not None and stored.arm != row.arm)
+    if not book.insert_decision(replace(row, degraded=True) if lost else row):
+        return
+    if lost or row.degraded:
+        book.delta(row.experiment_id, 0, row.arm).counts[_DEGRADED] += 1
+        return
+    unit = stored or _new_unit(row)
+    if not _final(book, unit, definition, row.number >> 22):
+        _move(book, definition, stored, replace(unit, requests=unit.requests + 1))
+
+
+def finish(book: Book, row: CallRow) -> None:
+    """Count what came back from the upstream; feedback that arrived first keeps its values."""
+    found = _countable(book, row, row.finished_at_ms)
+    if not book.insert_call(row, counted=found is not None) or found is None:
+        return
+    unit, definition = found
+    effects = book.effects(row.number)
+    before, after = outcome(None, effects, definition), outcome(row, effects, definition)
+    _move_outcome(book, definition, unit, before, after)
+    if LATENCY not in effects:
+        _count_latency(book, unit, row.latency_ms, 1)
+
+
+def report(book: Book, row: FeedbackRow) -> FeedbackReply:
+    """Apply one feedback item; every value is logged, whatever its state."""
+    if row.experiment_id == 0 or book.definition(row.experiment_id) is None:
+        return _log_all(book, row, FeedbackState.UNKNOWN, "no experiment counts this decision")
+    if row.epoch == 0:
+        return _log_all(book, row, FeedbackState.ACCEPTED, "decided while degraded: kept, not counted")
+    found = _countable(book, row, row.received_at_ms)
+    if found is None:
+        unit = book.unit(row.experiment_id, row.unit)
+        if unit is not None and unit.arm != row.arm:
+            return _log_all(book, row, FeedbackState.ACCEPTED, "the unit has another candidate: kept, not counted")
+        return _log_all(book, row, FeedbackState.LATE, "the reward window is over: kept, not counted")
+    unit, definition = found
+    call, effects = book.call(row.number), dict(book.effects(row.number))
+    before = outcome(call, effects, definition)
+    old_latency = _latency(call, effects)
+    replies = [_put(book, row, metric, value, effects) for metric, value in row.values]
+    after = outcome(call, effects, definition)
+    _move_outcome(book, definition, unit, before, after)
+    new_latency = _latency(call, effects)
+    if new_latency != old_latency:
+        _count_latency(book, unit, old_latency, -1)
+        _count_latency(book, unit, new_latency, 1)
+    return replies[0]
+
+
+def outcome(call: CallRow | None, effects: Mapping[str, Effect], definition: Experiment) -> Outcome:
+    """What is known of a decision: feedback's values go before the gateway's own measurements."""
+    if call is None and not effects:
+        return NOTHING
+    reward = effects.get(definition.reward.metric)
+    cost = effects.get(COST)
+    reported_error = effects.get(ERROR)
+    error = reported_error.value > 0 if reported_error else call is not None and call.error is not None
+    value = reward.value if reward else definition.reward.error_value if error else None
+    return Outcome(
+        called=True,
+        error=error,
+        diverted=call is not None and call.diverted,
+        cost_usd=cost.value if cost else call.cost_usd if call else None,
+        reward=value,
+        reported=reward is not None,
+        metrics=tuple(
+            (metric, effect.value)
+            for metric, effect in sorted(effects.items())
+            if metric not in _NOT_METRICS and metric != definition.reward.metric
+        ),
+    )
+
+
+def value_digest(value: float) -> str:
+    """A total order among values of one instant, the same on every node."""
+    return hashlib.blake2b(struct.pack(">d", value + 0.0), digest_size=8).hexdigest()
+
+
+def _put(book: Book, row: FeedbackRow, metric: str, value: float, effects: dict[str, Effect]) -> FeedbackReply:
+    """Let one value count if it is the greatest of its effect key."""
+    current = effects.get(metric)
+    if row.idempotency_key is not None and book.seen_key(row.number, metric, row.idempotency_key):
+        return FeedbackReply(FeedbackState.DUPLICATE, current.value if current else None)
+    sent = Effect(value, row.order_at_ms, value_digest(value))
+    wins = current is None or (sent.order_at_ms, sent.digest) > (current.order_at_ms, current.digest)
+    if current is None:
+        state = FeedbackState.APPLIED
+    elif current.value == value:
+        state = FeedbackState.DUPLICATE
+    else:
+        state = FeedbackState.SUPERSEDED
+    if wins:
+        book.put_effect(row, metric, sent)
+        effects[metric] = sent
+    if state is not FeedbackState.DUPLICATE or row.idempotency_key is not None:
+        book.log(row, metric, value, state)
+    return FeedbackReply(state, effects[metric].value)
+
+
+def _log_all(book: Book, row: FeedbackRow, state: FeedbackState, detail: str) -> FeedbackReply:
+    for metric, value in row.values:
+        book.log(row, metric, value, state)
+    return FeedbackReply(state, None, detail)
+
+
+def _countable(book: Book, row: CallRow | FeedbackRow, at_ms: int) -> tuple[UnitRow, Experiment] | None:
+    """The unit row (made from the id where the decision row is not there yet) if outcomes still count."""
+    definition = book.definition(row.experiment_id) if row.experiment_id else None
+    if definition is None or row.epoch == 0:
+        return None
+    unit = book.unit(row.experiment_id, row.unit) or _new_unit(row)
+    if unit.arm != row.arm or _final(book, unit, definition, at_ms):
+        return None
+    return unit, definition
+
+
+def _final(book: Book, unit: UnitRow, definition: Experiment, at_ms: int) -> bool:
+    """Whether the unit's window is over, or its epoch's cells are final already."""
+    window = definition.reward.window_ms
+    if at_ms > unit.assigned_at_ms + window + GRACE_MS:
+        return True
+    epoch = book.epoch(unit.experiment_id, unit.epoch)
+    return epoch is None or epoch.mature(window, book.now_ms)
+
+
+def _new_unit(row: DecisionRow | CallRow | FeedbackRow) -> UnitRow:
+    return UnitRow(row.experiment_id, row.unit, row.epoch, row.arm, assigned_at_ms=row.number >> 22)
+
+
+def _move_outcome(book: Book, definition: Experiment, unit: UnitRow, before: Outcome, after: Outcome) -> None:
+    stored = book.unit(unit.experiment_id, unit.unit)
+    if before != after or stored is None:
+        _move(book, definition, stored, moved(unit, before, after))
+
+
+def _move(book: Book, definition: Experiment, before: UnitRow | None, after: UnitRow) -> None:
+    """Write the unit row and change its cell by the difference of contributions."""
+    book.put_unit(after)
+    delta = book.delta(after.experiment_id, after.epoch, after.arm)
+    if before is not None:
+        _add(delta, contribution(before, definition), -1)
+    _add(delta, contribution(after, definition), 1)
+
+
+def _add(delta: CellDelta, part: Contribution, sign: int) -> None:
+    for index, count in enumerate(part.counts):
+        delta.counts[index] += sign * count
+    for metric, moments in part.moments.items():
+        sums = delta.moments.setdefault(metric, [0.0] * len(moments))
+        for index, moment in enumerate(moments):
+            sums[index] += sign * moment
+
+
+def _latency(call: CallRow | None, effects: Mapping[str, Effect]) -> float | None:
+    reported = effects.get(LATENCY)
+    return reported.value if reported else call.latency_ms if call else None
+
+
+def _count_latency(book: Book, unit: UnitRow, latency_ms: float | None, sign: int) -> None:
+    if latency_ms is not None:
+        histogram = book.delta(unit.experiment_id, unit.epoch, unit.arm).latency
+        index = bucket(latency_ms)
+        histogram[index] = histogram.get(index, 0) + sign
