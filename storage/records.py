@@ -26,7 +26,7 @@ class ConfigRow:
 
 @dataclass(frozen=True, slots=True)
 class RouteRow:
-    """The champion of one task; task "" is the default for unknown tasks."""
+    """The champion of one task; the reserved task `default` serves requests whose task is unknown."""
 
     task: str
     model: str
