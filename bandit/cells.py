@@ -1,0 +1,80 @@
+"""Cells: additive sums per (epoch, arm), enough for every posterior, share and test.
+
+A unit contributes z = (1, N, R, C, X): itself, its requests, its metric total (reward), its cost in US
+dollars and a covariate. A cell is the sum of z z' over its units, so cells of workers, nodes or days add.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Z(IntEnum):
+    """Components of a unit's vector z."""
+
+    UNIT = 0
+    REQUESTS = 1
+    TOTAL = 2
+    COST = 3
+    COVARIATE = 4
+
+
+SIZE = len(Z)
+UPPER = np.triu_indices(SIZE)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Sums of one metric over epochs and arms; shape (epochs, arms, 5, 5), symmetric in the last two."""
+
+    sums: Floats
+
+    @classmethod
+    def empty(cls, epochs: int, arms: int) -> "Cells":
+        """Cells without any unit."""
+        return cls(np.zeros((epochs, arms, SIZE, SIZE)))
+
+    @classmethod
+    def from_triangles(cls, triangles: Floats) -> "Cells":
+        """Cells from upper triangles, shape (epochs, arms, 15), in row order."""
+        sums = np.zeros((*triangles.shape[:2], SIZE, SIZE))
+        sums[..., UPPER[0], UPPER[1]] = triangles
+        sums[..., UPPER[1], UPPER[0]] = triangles
+        return cls(sums)
+
+    @classmethod
+    def of_units(cls, z: Floats) -> "Cells":
+        """Cells of individual units, shape (epochs, arms, units, 5)."""
+        return cls(np.einsum("ekui,ekuj->ekij", z, z))
+
+    def __add__(self, other: "Cells") -> "Cells":
+        return Cells(self.sums + other.sums)
+
+    def __getitem__(self, epochs: slice | NDArray[np.bool_]) -> "Cells":
+        """The same arms in some of the epochs."""
+        return Cells(self.sums[epochs])
+
+    def arms(self, *arms: int) -> "Cells":
+        """Some of the arms, in the order given."""
+        return Cells(self.sums[:, list(arms)])
+
+    @property
+    def n(self) -> Floats:
+        """Units; shape (epochs, arms)."""
+        return self.sums[..., Z.UNIT, Z.UNIT]
+
+    def total(self, component: Z) -> Floats:
+        """Sum of one component; shape (epochs, arms)."""
+        return self.sums[..., Z.UNIT, component]
+
+    def product(self, one: Z, other: Z) -> Floats:
+        """Sum of the product of two components; shape (epochs, arms)."""
+        return self.sums[..., one, other]
+
+    def pooled(self) -> Floats:
+        """Sums over all epochs; shape (arms, 5, 5)."""
+        return self.sums.sum(axis=0)
