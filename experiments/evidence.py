@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bandit.cells import Cells, Floats
 from experiments.definition import Experiment
 from experiments.epochs import Epoch
-from experiments.units import COST, COUNTS, MOMENTS, PRIMARY, CellRow
+from experiments.units import COST, COUNTS, ERROR, MOMENTS, PRIMARY, CellRow
 
 _EMPTY: Mapping[int, int] = {}
 
@@ -64,16 +64,18 @@ class Evidence:
         return self.where(np.array([epoch.cost_series == series for epoch in self.epochs], dtype=bool))
 
     def with_silence(self, definition: Experiment) -> "Evidence":
-        """Count units without any feedback at the declared value; they are those in `cost_usd` alone.
+        """Count called units without any feedback at the declared value.
 
-        Every entry of the missing units' moments follows from cells: N, C and X from the difference of the
-        two metrics, and R = value * N.
+        Every entry of their moments follows from cells: N, C and X are the difference between the metric
+        that knows all called units (those with a cost, if the objective needs it) and the reward; R is
+        value * N.
         """
         value = definition.reward.missing
-        if value == "drop" or COST not in self.cells:
+        called = COST if definition.objective.needs_cost else ERROR
+        if value == "drop" or called not in self.cells:
             return self
         primary = self.metric(PRIMARY)
-        silent = self.cells[COST].sums - primary.sums
+        silent = self.cells[called].sums - primary.sums
         silent[..., 2, :] = value * silent[..., 1, :]
         silent[..., :, 2] = silent[..., 2, :]
         silent[..., 2, 2] = value**2 * silent[..., 1, 1]
