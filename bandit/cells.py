@@ -77,4 +77,4 @@ class Cells:
 
     def pooled(self) -> Floats:
         """Sums over all epochs; shape (arms, 5, 5)."""
-        return self.sums.sum(axis=0)
+        return np.asarray(self.sums.sum(axis=0), dtype=np.float64)

@@ -82,7 +82,9 @@ class Reward(Declared):
 class Objective(Declared):
     """What the shares maximise, and the quality a candidate must keep while doing so."""
 
-    kind: Literal["reward_per_cost", "reward", "cheapest_non_inferior", "net_value", "budget"] = "reward_per_cost"
+    kind: Literal["reward_per_cost", "reward", "cheapest_non_inferior", "net_value", "budget"] = (
+        "reward_per_cost"
+    )
     reward_margin: Positive = 0.02
     """Largest loss of reward against the control that still counts as "not worse", in reward units."""
     min_reward: Finite | None = None
@@ -95,7 +97,9 @@ class Objective(Declared):
     @model_validator(mode="after")
     def _not_yet(self) -> Self:
         if self.kind in ("net_value", "budget"):
-            raise ValueError(f"objective {self.kind!r} is not yet enforced; use reward_per_cost, reward or cheapest_non_inferior")
+            raise ValueError(
+                f"objective {self.kind!r} is not yet enforced; use reward_per_cost, reward or cheapest_non_inferior"
+            )
         for field in ("value_usd", "budget_usd"):
             if getattr(self, field) is not None:
                 raise ValueError(f"{field} belongs to an objective that is not yet enforced; remove it")
@@ -125,7 +129,9 @@ class Guardrail(Declared):
         if self.metric == "error" and self.max_increase is None:
             raise ValueError("guardrail 'error' takes max_increase: a ratio of rates near zero is unbounded")
         if self.metric == "cost_usd" and self.max_ratio is None:
-            raise ValueError("guardrail 'cost_usd' takes max_ratio: costs of tasks differ by orders of magnitude")
+            raise ValueError(
+                "guardrail 'cost_usd' takes max_ratio: costs of tasks differ by orders of magnitude"
+            )
         return self
 
 
@@ -192,9 +198,13 @@ class Experiment(Declared):
     def _check_shares(self) -> None:
         if self.shares is not None:
             if self.mode != "ab":
-                raise ValueError(f"shares are given only in mode ab; in mode {self.mode} the bandit sets them")
+                raise ValueError(
+                    f"shares are given only in mode ab; in mode {self.mode} the bandit sets them"
+                )
             if len(self.shares) != len(self.candidates):
-                raise ValueError(f"{len(self.shares)} shares for {len(self.candidates)} candidates; give one for each")
+                raise ValueError(
+                    f"{len(self.shares)} shares for {len(self.candidates)} candidates; give one for each"
+                )
             if abs(sum(self.shares) - 1) > 1e-9:
                 raise ValueError(f"shares sum to {sum(self.shares):.12g}, must sum to 1")
         if self.ramp is not None and (self.mode != "ab" or len(self.candidates) != 2 or not self.ramp):

@@ -36,7 +36,7 @@ class Evidence:
     @property
     def arms(self) -> int:
         """Number of arms."""
-        return self.counts["assigned"].shape[1]
+        return int(self.counts["assigned"].shape[1])
 
     def metric(self, name: str) -> Cells:
         """Cells of one metric; empty where nothing was reported."""

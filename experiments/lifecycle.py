@@ -1,7 +1,7 @@
 """Life cycle: the states of an experiment and the moves between them.
 
-    draft -> running -> promoted | rolled_back | stopped
-                running <-> paused -> promoted | rolled_back | stopped
+draft -> running -> promoted | rolled_back | stopped
+            running <-> paused -> promoted | rolled_back | stopped
 """
 
 from enum import StrEnum

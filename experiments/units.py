@@ -5,7 +5,7 @@ its units' contributions, so every change of a unit row moves its cell by `after
 repeated and superseding outcomes need no special case, and a cell equals its recomputation.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from experiments.definition import Experiment
@@ -145,8 +145,13 @@ def moved(row: UnitRow, before: Outcome, after: Outcome) -> UnitRow:
                 reports, total = metrics.get(name, (0, 0.0))
                 metrics[name] = (reports + sign, total + sign * value)
         metrics = {name: entry for name, entry in metrics.items() if entry[0]}
-    return replace(
-        row,
+    return UnitRow(
+        row.experiment_id,
+        row.unit,
+        row.epoch,
+        row.arm,
+        row.assigned_at_ms,
+        row.requests,
         calls=row.calls + after.called - before.called,
         errors=row.errors + after.error - before.error,
         diverted=row.diverted + after.diverted - before.diverted,
@@ -155,6 +160,7 @@ def moved(row: UnitRow, before: Outcome, after: Outcome) -> UnitRow:
         feedback=row.feedback + after.reported - before.reported,
         rated=row.rated + (after.reward is not None) - (before.reward is not None),
         reward=_total(row.reward, before.reward, after.reward, row.rated),
+        covariate=row.covariate,
         metrics=metrics,
     )
 

@@ -16,7 +16,16 @@ from router.tasks import Found, TaskReason
 from storage.records import Assignment, DecisionRow
 
 Reason = Literal[
-    "experiment", "held", "champion", "outside", "no_unit", "dropped", "paused", "override", "tier", "unrouted"
+    "experiment",
+    "held",
+    "champion",
+    "outside",
+    "no_unit",
+    "dropped",
+    "paused",
+    "override",
+    "tier",
+    "unrouted",
 ]
 EXPLANATIONS: Mapping[Reason, str] = {
     "experiment": "the experiment's current shares assigned this candidate",
@@ -140,6 +149,7 @@ def choose(
     reason: Reason = "experiment"
     if held is not None:
         epoch, arm, propensity, reason = held.epoch, held.arm, held.propensity, "held"
+        degraded = False
     elif degraded:
         epoch, arm = 0, arm_at(experiment.configured_boundaries, position(experiment.salt, name))
         propensity = experiment.configured[arm]
@@ -175,12 +185,16 @@ def _outside(placement: Placement, number: int, signer: Signer, reason: Reason) 
 
 def _declared(snapshot: Snapshot, model: str) -> str:
     if model not in snapshot.models:
-        raise InvalidRequest(f"model {model[:100]!r} is not declared; GET /v1/models lists what is", field="model")
+        raise InvalidRequest(
+            f"model {model[:100]!r} is not declared; GET /v1/models lists what is", field="model"
+        )
     return model
 
 
 def _of_tier(snapshot: Snapshot, route: TaskRoute, tier: int) -> str:
     models = snapshot.tiers.get(tier, ())
     if not models:
-        raise InvalidRequest(f"no model has tier {tier}; declared tiers: {sorted(snapshot.tiers)}", field="tier")
+        raise InvalidRequest(
+            f"no model has tier {tier}; declared tiers: {sorted(snapshot.tiers)}", field="tier"
+        )
     return route.champion if route.champion in models else models[0]

@@ -24,7 +24,9 @@ def _check_base_url(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"base_url {value[:120]!r} must start with http:// or https:// and name a host")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("base_url must hold no user name, password, query or fragment; put the key into api_key_env")
+        raise ValueError(
+            "base_url must hold no user name, password, query or fragment; put the key into api_key_env"
+        )
     return value.rstrip("/")
 
 
@@ -118,6 +120,8 @@ class Document(Declared):
         named = {}
         for name, body in value.items():
             if isinstance(body, dict) and body.get("name", name) != name:
-                raise ValueError(f"experiment {name!r} calls itself {body['name']!r}; leave its name field out")
+                raise ValueError(
+                    f"experiment {name!r} calls itself {body['name']!r}; leave its name field out"
+                )
             named[name] = {**body, "name": name} if isinstance(body, dict) else body
         return named

@@ -60,10 +60,14 @@ class Signer:
         self._newest = keys[-1]
         self._macs = {key.id: blake2b(key=key.secret, digest_size=_MAC_BYTES) for key in keys}
 
-    def mint(self, experiment_id: int, epoch: int, arm: int, unit: bytes, number: int, degraded: bool = False) -> str:
+    def mint(
+        self, experiment_id: int, epoch: int, arm: int, unit: bytes, number: int, degraded: bool = False
+    ) -> str:
         """The signed id of one decision."""
         key_id = self._newest.id
-        body = _LAYOUT.pack(_VERSION, key_id, _DEGRADED if degraded else 0, arm, experiment_id, epoch, unit, number)
+        body = _LAYOUT.pack(
+            _VERSION, key_id, _DEGRADED if degraded else 0, arm, experiment_id, epoch, unit, number
+        )
         mac = self._macs[key_id].copy()
         mac.update(body)
         return urlsafe_b64encode(body + mac.digest()).decode("ascii")

@@ -32,6 +32,12 @@ class InvalidRequest(PointsmanError):
         self.index = index
 
 
+class ConfigInvalid(PointsmanError):
+    """The configuration or a setting cannot be used; the message lists every problem with its place."""
+
+    code = "config_invalid"
+
+
 class NotFound(PointsmanError):
     """There is no such experiment, task or model."""
 

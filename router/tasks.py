@@ -35,10 +35,14 @@ class TaskRules:
     def __init__(self, tasks: Sequence[str], matches: Mapping[str, Match]) -> None:
         self._tasks = {task: Found(task, "explicit") for task in tasks}
         self._metadata = [
-            (tuple(match.metadata.items()), Found(task, "metadata")) for task, match in matches.items() if match.metadata
+            (tuple(match.metadata.items()), Found(task, "metadata"))
+            for task, match in matches.items()
+            if match.metadata
         ]
         self._keywords = [
-            (_words(match.keywords), Found(task, "keyword")) for task, match in matches.items() if match.keywords
+            (_words(match.keywords), Found(task, "keyword"))
+            for task, match in matches.items()
+            if match.keywords
         ]
 
     @property
@@ -68,6 +72,7 @@ class TaskRules:
 
 
 def _words(keywords: Sequence[str]) -> re.Pattern[str]:
-    """A pattern for whole words in any case; the boundary is the absence of a word character on that side."""
-    phrases = sorted((r"\s+".join(map(re.escape, keyword.split())) for keyword in keywords), key=len, reverse=True)
+    """A pattern for whole words in any case; no word character may stand on either side."""
+    escaped = (r"\s+".join(map(re.escape, keyword.split())) for keyword in keywords)
+    phrases = sorted(escaped, key=len, reverse=True)
     return re.compile(rf"(?<!\w)(?:{'|'.join(phrases)})(?!\w)", re.IGNORECASE)

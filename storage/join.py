@@ -7,12 +7,13 @@ import hashlib
 import struct
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 
 from experiments.definition import Experiment
 from experiments.epochs import GRACE_MS, Epoch
 from experiments.latency import bucket
-from experiments.units import NOTHING, Contribution, Outcome, UnitRow, contribution, moved
+from experiments.units import MOMENTS, NOTHING, Contribution, Outcome, UnitRow, contribution, moved
 from storage.records import (
     Batch,
     CallRow,
@@ -26,6 +27,8 @@ from storage.records import (
 
 COST, ERROR, LATENCY = "cost_usd", "error", "latency_ms"
 _NOT_METRICS = frozenset({COST, ERROR, LATENCY, "input_tokens", "output_tokens"})
+_ZEROS = (0.0,) * len(MOMENTS)
+_NO_CONTRIBUTION = Contribution((0,) * 7, {})
 _DEGRADED = 6  # index of `degraded` in experiments.units.COUNTS
 
 
@@ -161,6 +164,7 @@ def outcome(call: CallRow | None, effects: Mapping[str, Effect], definition: Exp
     )
 
 
+@lru_cache(maxsize=4096)
 def value_digest(value: float) -> str:
     """A total order among values of one instant, the same on every node."""
     return hashlib.blake2b(struct.pack(">d", value + 0.0), digest_size=8).hexdigest()
@@ -227,18 +231,15 @@ def _move(book: Book, definition: Experiment, before: UnitRow | None, after: Uni
     """Write the unit row and change its cell by the difference of contributions."""
     book.put_unit(after)
     delta = book.delta(after.experiment_id, after.epoch, after.arm)
-    if before is not None:
-        _add(delta, contribution(before, definition), -1)
-    _add(delta, contribution(after, definition), 1)
-
-
-def _add(delta: CellDelta, part: Contribution, sign: int) -> None:
-    for index, count in enumerate(part.counts):
-        delta.counts[index] += sign * count
-    for metric, moments in part.moments.items():
-        sums = delta.moments.setdefault(metric, [0.0] * len(moments))
-        for index, moment in enumerate(moments):
-            sums[index] += sign * moment
+    old = contribution(before, definition) if before is not None else _NO_CONTRIBUTION
+    new = contribution(after, definition)
+    if new.counts != old.counts:
+        delta.counts = [s + (b - a) for s, a, b in zip(delta.counts, old.counts, new.counts, strict=True)]
+    for metric in new.moments if new.moments.keys() >= old.moments.keys() else old.moments | new.moments:
+        left, entered = old.moments.get(metric, _ZEROS), new.moments.get(metric, _ZEROS)
+        if left != entered:
+            sums = delta.moments.get(metric, _ZEROS)
+            delta.moments[metric] = [s + (b - a) for s, a, b in zip(sums, left, entered, strict=True)]
 
 
 def _latency(call: CallRow | None, effects: Mapping[str, Effect]) -> float | None:

@@ -37,8 +37,13 @@ class Store(Protocol):
     def experiment(self, name: str) -> ExperimentRow | None:
         """One experiment in any state."""
 
-    def commit(self, changes: Sequence[Change], audit: AuditEntry | None = None, lease: Lease | None = None,
-               now_ms: int = 0) -> int:
+    def commit(
+        self,
+        changes: Sequence[Change],
+        audit: AuditEntry | None = None,
+        lease: Lease | None = None,
+        now_ms: int = 0,
+    ) -> int:
         """Make all changes and write the audit entry, or none; return the new state version.
 
         Raises StoreConflict where an expectation fails and LeaseLost where `lease` is given and is not
@@ -94,7 +99,7 @@ class Store(Protocol):
     # Processes
 
     def claim_worker(self, holder: str, now_ms: int, ttl_ms: int) -> int:
-        """Take or renew a worker number in 0..63 that no other holder has; raises StoreUnavailable if none is free."""
+        """Take or renew a worker number in 0..63 of one's own; StoreUnavailable if none is free."""
 
     def close(self) -> None:
         """Finish; further calls raise StoreUnavailable."""

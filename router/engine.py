@@ -1,0 +1,191 @@
+"""The engine: one process's view of the store, and the two things done with it: route and give feedback.
+
+Routing reads one immutable snapshot. Only a sticky unit that is not held in memory costs an indexed read,
+for at most 50 ms; when that fails the decision is taken all the same and flagged as degraded.
+"""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from router.choose import Decision, Placement, RouteRequest, choose, place
+from router.clock import Clock, machine_clock
+from router.decision_id import Numbers, Signer
+from router.feedback import FeedbackItem, feedback_row
+from router.prices import ListPrice, list_price
+from router.recorder import Recorder
+from router.snapshot import Snapshot, build_snapshot
+from router.units import HeldUnits, Key
+from storage.errors import StoreError
+from storage.records import Assignment, FeedbackReply, FeedbackRow, FeedbackState
+from storage.store import Store
+
+POLL_S = 0.25
+STALE_MS = 1_500
+"""Age at which a snapshot is no longer trusted; less than the grace of epochs (experiments.epochs)."""
+LOOK_UP_S = 0.05
+_FOR_EVER = 2**62
+_FORGED = FeedbackReply(FeedbackState.FORGED, None, "the decision id carries no valid signature")
+
+
+@dataclass(slots=True)
+class _LookUp:
+    """A placement that may need the store to name the unit's first candidate."""
+
+    placement: Placement
+    key: Key | None
+    held: Assignment | None = None
+
+
+class Engine:
+    """Routes requests and takes feedback; safe for several threads, and for one event loop beside them."""
+
+    def __init__(
+        self, store: Store, signer: Signer, worker: int = 0, clock: Clock = machine_clock, follow: bool = True
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.recorder = Recorder(store, clock)
+        self.snapshot: Snapshot = build_snapshot(store.state())
+        self._signer = signer
+        self._numbers = Numbers(worker, clock)
+        self._held = HeldUnits()
+        self._prices: dict[str, ListPrice | None] = {}
+        self._trusted_until_ms = clock() + STALE_MS if follow else _FOR_EVER
+        self._readers: ThreadPoolExecutor | None = None
+        self._closing = threading.Event()
+        self._follow = follow
+        if follow:
+            threading.Thread(target=self._poll, name="pointsman-follower", daemon=True).start()
+
+    # Route
+
+    def route(self, request: RouteRequest) -> Decision:
+        """Decide and queue the decision; raises InvalidRequest for a model or tier that is not declared."""
+        look_up = self._place(request)
+        if look_up.key is None or look_up.held is not None:
+            return self._decide(look_up)
+        return self._decide_after(look_up, self._read(look_up.key))
+
+    async def route_async(self, request: RouteRequest) -> Decision:
+        """The same for an event loop, which goes on while a sticky unit is looked up."""
+        look_up = self._place(request)
+        if look_up.key is None or look_up.held is not None:
+            return self._decide(look_up)
+        future = self._read(look_up.key)
+        await asyncio.wait([asyncio.wrap_future(future)], timeout=LOOK_UP_S)
+        return self._decide_after(look_up, future, wait=False)
+
+    def _place(self, request: RouteRequest) -> _LookUp:
+        placement = place(self.snapshot, request)
+        experiment = placement.experiment
+        if experiment is None or not experiment.sticky:
+            return _LookUp(placement, None)
+        key = (experiment.id, placement.digest)
+        return _LookUp(placement, key, self._held.get(key, self.clock()))
+
+    def _decide(self, look_up: _LookUp, degraded: bool = False) -> Decision:
+        number = self._numbers.next()
+        degraded = degraded or number >> 22 > self._trusted_until_ms
+        decision = choose(look_up.placement, number, self._signer, look_up.held, degraded)
+        self.recorder.decided(decision.row())
+        return decision
+
+    def _decide_after(
+        self, look_up: _LookUp, future: Future[Assignment | None], wait: bool = True
+    ) -> Decision:
+        """Decide with what the store knew in time; a new unit keeps what it gets now."""
+        key = look_up.key
+        assert key is not None
+        try:
+            look_up.held = future.result(LOOK_UP_S if wait else 0)
+        except (StoreError, TimeoutError):
+            return self._decide(look_up, degraded=True)
+        if look_up.held is not None:
+            self._held.confirm(key, look_up.held)
+            return self._decide(look_up)
+        decision = self._decide(look_up)
+        if decision.experiment_id and not decision.degraded:
+            assignment = Assignment(decision.epoch, decision.arm, decision.propensity)
+            self._held.propose(key, assignment, decision.number >> 22)
+        return decision
+
+    def _read(self, key: Key) -> "Future[Assignment | None]":
+        if self._readers is None:
+            self._readers = ThreadPoolExecutor(1, "pointsman-reader")
+        return self._readers.submit(self.store.assignment, *key)
+
+    # Feedback
+
+    def give_feedback(self, items: Sequence[FeedbackItem]) -> list[FeedbackReply]:
+        """Make feedback durable; replies in the order of `items`. Raises StoreDown, Overloaded, InvalidRequest."""
+        replies, rows = self._verify(items)
+        return _merge(replies, self.recorder.feedback(rows).result() if rows else [])
+
+    async def give_feedback_async(self, items: Sequence[FeedbackItem]) -> list[FeedbackReply]:
+        """The same for an event loop."""
+        replies, rows = self._verify(items)
+        return _merge(replies, await asyncio.wrap_future(self.recorder.feedback(rows)) if rows else [])
+
+    def _verify(self, items: Sequence[FeedbackItem]) -> tuple[list[FeedbackReply | None], list[FeedbackRow]]:
+        """A reply for each forged item, a row for each other one."""
+        now_ms = self.clock()
+        replies: list[FeedbackReply | None] = []
+        rows: list[FeedbackRow] = []
+        for index, item in enumerate(items):
+            decision = self._signer.verify(item.decision_id)
+            if decision is None:
+                replies.append(_FORGED)
+                continue
+            definition = self.snapshot.definitions.get(decision.experiment_id)
+            price = None
+            if definition is not None and item.input_tokens is not None:
+                price = self.price(definition.candidates[decision.arm])
+            rows.append(feedback_row(item, index, decision, self.snapshot, price, now_ms))
+            replies.append(None)
+        return replies, rows
+
+    # State
+
+    def price(self, model: str) -> ListPrice | None:
+        """Price of a declared model, None when unknown."""
+        if model not in self._prices:
+            declared = self.snapshot.models.get(model)
+            self._prices[model] = None if declared is None else list_price(model, declared)
+        return self._prices[model]
+
+    def refresh(self) -> bool:
+        """Take over the store's state if it changed; True if it did. Raises StoreError."""
+        changed = self.store.state_version() != self.snapshot.version
+        if changed:
+            self.snapshot = build_snapshot(self.store.state())
+            self._prices = {}
+        if self._follow:
+            self._trusted_until_ms = self.clock() + STALE_MS
+        return changed
+
+    def healthy(self) -> bool:
+        """Whether decisions rest on a snapshot that is fresh enough to count."""
+        return self.clock() <= self._trusted_until_ms
+
+    def close(self) -> None:
+        """Commit what is queued and end the threads; the store stays open for its owner to close."""
+        self._closing.set()
+        self.recorder.close()
+        if self._readers is not None:
+            self._readers.shutdown(wait=True, cancel_futures=True)
+
+    def _poll(self) -> None:
+        """Follow the store; while it does not answer the last snapshot serves, flagged once it is stale."""
+        while not self._closing.wait(POLL_S):
+            try:
+                self.refresh()
+            except (StoreError, ValueError):
+                continue
+
+
+def _merge(replies: list[FeedbackReply | None], stored: list[FeedbackReply]) -> list[FeedbackReply]:
+    remaining = iter(stored)
+    return [next(remaining) if reply is None else reply for reply in replies]
