@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from experiments.duration import DurationMs
 from experiments.names import ExperimentName, Name, TaskName
 
-Mode = Literal["shadow", "ab", "learn", "earn"]
+Mode = Literal["ab", "earn"]
 Unit = Literal["request", "conversation", "user"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
@@ -82,9 +82,7 @@ class Reward(Declared):
 class Objective(Declared):
     """What the shares maximise, and the quality a candidate must keep while doing so."""
 
-    kind: Literal["reward_per_cost", "reward", "cheapest_non_inferior", "net_value", "budget"] = (
-        "reward_per_cost"
-    )
+    kind: Literal["reward_per_cost", "reward", "cheapest_non_inferior"] = "reward_per_cost"
     reward_margin: Positive = 0.02
     """Largest loss of reward against the control that still counts as "not worse", in reward units."""
     min_reward: Finite | None = None
@@ -94,12 +92,15 @@ class Objective(Declared):
     value_usd: Positive | None = None
     budget_usd: Positive | None = None
 
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _kind_not_yet(cls, kind: object) -> object:
+        return _refuse_not_yet(
+            "objective", kind, ("net_value", "budget"), "reward_per_cost, reward or cheapest_non_inferior"
+        )
+
     @model_validator(mode="after")
-    def _not_yet(self) -> Self:
-        if self.kind in ("net_value", "budget"):
-            raise ValueError(
-                f"objective {self.kind!r} is not yet enforced; use reward_per_cost, reward or cheapest_non_inferior"
-            )
+    def _value_not_yet(self) -> Self:
         for field in ("value_usd", "budget_usd"):
             if getattr(self, field) is not None:
                 raise ValueError(f"{field} belongs to an objective that is not yet enforced; remove it")
@@ -138,7 +139,7 @@ class Guardrail(Declared):
 class Decision(Declared):
     """When evidence is enough, and what happens then."""
 
-    alpha: Annotated[float, Field(gt=0, lt=0.5, allow_inf_nan=False)] = 0.05
+    alpha: Annotated[float, Field(gt=0, le=0.2, allow_inf_nan=False)] = 0.05
     """Probability of a wrong promotion that the user accepts, over all looks and candidates."""
     mde: Positive = 0.03
     """Smallest difference in reward worth detecting, in reward units; tunes the test, not its validity."""
@@ -177,6 +178,11 @@ class Experiment(Declared):
     guardrails: tuple[Guardrail, ...] = ()
     decision: Decision = Decision()
 
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _mode_not_yet(cls, mode: object) -> object:
+        return _refuse_not_yet("mode", mode, ("shadow", "learn"), "ab or earn")
+
     @field_validator("candidates", "shares", "ramp", "guardrails", mode="before")
     @classmethod
     def _sequence(cls, value: object) -> object:
@@ -187,9 +193,11 @@ class Experiment(Declared):
         repeated = sorted({name for name in self.candidates if self.candidates.count(name) > 1})
         if repeated:
             raise ValueError(f"candidate {repeated[0]!r} is listed twice; each model may stand once")
-        if self.mode in ("shadow", "learn"):
-            raise ValueError(f"mode {self.mode!r} is not yet enforced; use ab or earn")
         self._check_shares()
+        if self.objective.kind == "reward_per_cost" and self.reward.range[0] < 0:
+            raise ValueError(
+                f"reward per cost needs rewards >= 0, range starts at {self.reward.range[0]:g}; shift it"
+            )
         metrics = [guardrail.metric for guardrail in self.guardrails]
         if len(set(metrics)) < len(metrics):
             raise ValueError("a guardrail metric is listed twice; state one bound for it")
@@ -223,3 +231,10 @@ class Experiment(Declared):
         if self.ramp is not None:
             return (self.ramp[0], 1.0 - self.ramp[0])
         return (1.0 / len(self.candidates),) * len(self.candidates)
+
+
+def _refuse_not_yet(field: str, value: object, later: tuple[str, ...], now: str) -> object:
+    """Pass a value on, unless only a later release will enforce it."""
+    if value in later:
+        raise ValueError(f"{field} {value!r} is not yet enforced; use {now}")
+    return value

@@ -53,18 +53,26 @@ class Evidence:
             latency=tuple(self.latency[index] for index in kept),
         )
 
-    def mature(self, definition: Experiment, now_ms: int) -> "Evidence":
-        """Epochs whose cells are final, with silence counted as `reward.missing` says."""
+    def final(self, definition: Experiment, now_ms: int) -> NDArray[np.bool_]:
+        """Which epochs are mature: every outcome that may count has arrived."""
         window = definition.reward.window_ms
-        keep = np.array([epoch.mature(window, now_ms) for epoch in self.epochs], dtype=bool)
-        return self.where(keep).with_silence(definition)
+        return np.array([epoch.mature(window, now_ms) for epoch in self.epochs], dtype=bool)
+
+    def mature(self, definition: Experiment, now_ms: int) -> "Evidence":
+        """The mature epochs, with silence counted as `reward.missing` says; what tests may read."""
+        final = self.final(definition, now_ms)
+        return self._with_silence(definition, final).where(final)
+
+    def arrived(self, definition: Experiment, now_ms: int) -> "Evidence":
+        """All epochs with what arrived so far; in open windows silence is pending, not an answer."""
+        return self._with_silence(definition, self.final(definition, now_ms))
 
     def in_series(self, series: int) -> "Evidence":
         """Epochs of one cost series, for cost and ratio tests."""
         return self.where(np.array([epoch.cost_series == series for epoch in self.epochs], dtype=bool))
 
-    def with_silence(self, definition: Experiment) -> "Evidence":
-        """Count called units without any feedback at the declared value.
+    def _with_silence(self, definition: Experiment, final: NDArray[np.bool_]) -> "Evidence":
+        """Count called units without any feedback at the declared value, in epochs whose window is over.
 
         Every entry of their moments follows from cells: N, C and X are the difference between the metric
         that knows all called units (those with a cost, if the objective needs it) and the reward; R is
@@ -75,7 +83,7 @@ class Evidence:
         if value == "drop" or called not in self.cells:
             return self
         primary = self.metric(PRIMARY)
-        silent = self.cells[called].sums - primary.sums
+        silent = (self.cells[called].sums - primary.sums) * final[:, None, None, None]
         silent[..., 2, :] = value * silent[..., 1, :]
         silent[..., :, 2] = silent[..., 2, :]
         silent[..., 2, 2] = value**2 * silent[..., 1, 1]

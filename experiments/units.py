@@ -16,7 +16,8 @@ ERROR = "error"
 
 COUNTS = ("assigned", "called", "served", "errored", "feedback", "recovered", "degraded")
 """Numbers of units in a cell: assigned; with a call made; all calls answered by the assigned candidate;
-with an error; with feedback; recreated from a decision id; decided while degraded (decisions, epoch 0)."""
+with an error; with a known reward (reported, or implied by an error); recreated from a decision id;
+decided while degraded (decisions, epoch 0)."""
 
 MOMENTS = ("11", "1N", "1R", "1C", "1X", "NN", "NR", "NC", "NX", "RR", "RC", "RX", "CC", "CX", "XX")
 """Upper triangle of sum(z z') for z = (1, N, R, C, X): unit, requests, metric total, cost in USD, covariate."""
@@ -95,7 +96,7 @@ def contribution(row: UnitRow, definition: Experiment) -> Contribution:
         int(row.calls > 0),
         int(row.calls > 0 and row.diverted == 0),
         int(row.errors > 0),
-        int(arrived and row.feedback > 0),
+        int(arrived and row.rated > 0),
         int(not arrived),
         0,
     )

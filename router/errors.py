@@ -14,6 +14,12 @@
         └── StreamBroken         the upstream ended before its answer was complete
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
 
 class PointsmanError(Exception):
     """Root of the errors a caller may see; `code` is stable, the message names the remedy."""
@@ -32,10 +38,30 @@ class InvalidRequest(PointsmanError):
         self.index = index
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a configuration file, at the place where it is written."""
+
+    path: str
+    line: int
+    column: int
+    field: str
+    message: str
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        mark = "warning: " if self.severity == "warning" else ""
+        return f"{self.path}:{self.line}:{self.column}: {self.field}: {mark}{self.message}"
+
+
 class ConfigInvalid(PointsmanError):
-    """The configuration or a setting cannot be used; the message lists every problem with its place."""
+    """The configuration or a setting cannot be used; `problems` lists all that is wrong with a file."""
 
     code = "config_invalid"
+
+    def __init__(self, message: str = "", problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message or "\n".join(map(str, problems)))
+        self.problems = tuple(problems)
 
 
 class NotFound(PointsmanError):

@@ -1,0 +1,80 @@
+"""Contrast Thompson sampling: posterior of differences between arms, blind to what moves all arms alike.
+
+Model: the mean of arm k in epoch e is base_e + mu_k with a free base_e, so hours, weekdays and drift
+common to all arms neither fool the posterior nor call for resets. This is deconfounded Thompson sampling
+(Qin and Russo 2022, arXiv 2202.09036) with epochs as contexts.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit.cells import Floats
+
+RECENT = 10
+"""Epochs over which the common level is averaged."""
+FORGET_PER = 100.0
+"""Requests after which evidence has lost one factor `forgetting`."""
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """Normal posterior of mu_k, and the level to which it adds; in units of the reward per request."""
+
+    mean: Floats
+    covariance: Floats
+    root: Floats
+    """Matrix with root root' = covariance."""
+    level: float
+
+    def draws(self, normals: Floats) -> Floats:
+        """Joint draws of the arms' rewards from standard normals, both of shape (draws, arms)."""
+        result: Floats = self.level + self.mean + (self.root @ normals.T).T
+        return result
+
+
+def contrasts(
+    requests: Floats,
+    totals: Floats,
+    variance: float,
+    *,
+    prior_sd: float = 0.3,
+    forgetting: float = 1.0,
+    prior_level: float = 0.5,
+) -> Contrasts:
+    """Posterior of the contrasts from requests n and reward totals s per (epoch, arm).
+
+    L = sum_e g_e (diag(n_e) - n_e n_e' / N_e), b = sum_e g_e (s_e - n_e sum(s_e) / N_e),
+    C = (L / v + I / prior_sd^2)^-1, mu = C b / v; g_e discounts by forgetting^(requests since e / 100).
+    Where a unit holds several requests, n counts requests and v is the variance of bandit.within, which
+    carries the correlation within units. Without any request the level is `prior_level`.
+    """
+    _check(requests, totals, variance, prior_sd, forgetting)
+    volume = requests.sum(axis=1)
+    discount = forgetting ** ((volume.sum() - np.cumsum(volume)) / FORGET_PER)
+    weight = discount / np.maximum(volume, 1.0)
+    information = np.diag(discount @ requests) - (requests * weight[:, None]).T @ requests
+    response = discount @ totals - (weight * totals.sum(axis=1)) @ requests
+    values, vectors = np.linalg.eigh(information)
+    spread = 1 / (np.maximum(values, 0.0) / variance + 1 / prior_sd**2)
+    root = vectors * np.sqrt(spread)
+    mean = vectors @ (spread * (response @ vectors)) / variance
+    return Contrasts(mean, root @ root.T, root, _level(requests, totals, mean, prior_level))
+
+
+def _level(requests: Floats, totals: Floats, mean: Floats, prior_level: float) -> float:
+    """Request-weighted mean of base_e over the last epochs with requests."""
+    filled = np.flatnonzero(requests.any(axis=1))[-RECENT:]
+    n = requests[filled]
+    return float((totals[filled].sum() - (n @ mean).sum()) / n.sum()) if filled.size else prior_level
+
+
+def _check(requests: Floats, totals: Floats, variance: float, prior_sd: float, forgetting: float) -> None:
+    if requests.ndim != 2 or requests.shape != totals.shape or requests.shape[1] == 0:
+        raise ValueError(f"requests {requests.shape} and totals {totals.shape} must both be epochs by arms")
+    if not np.isfinite(requests).all() or not np.isfinite(totals).all() or (requests < 0).any():
+        raise ValueError("requests and totals must be finite and requests >= 0 in every cell")
+    if not (np.isfinite(variance) and variance > 0 and np.isfinite(prior_sd) and prior_sd > 0):
+        raise ValueError(f"variance == {variance}, prior_sd == {prior_sd}, must be finite and > 0")
+    if not 0 < forgetting <= 1:
+        raise ValueError(f"forgetting == {forgetting}, must be in (0, 1]; 1 forgets nothing")

@@ -1,0 +1,57 @@
+"""Progress: what a running experiment remembers between looks.
+
+Cells hold the evidence; this holds what depends on *when* it was looked at: the smallest always-valid p
+so far, and a verdict once it was declared. Both stay valid because the tests are valid at all looks.
+"""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Declared(BaseModel):
+    """A promotion that the evidence supported at some look; later looks do not take it back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidate: str
+    epoch: int
+    at_ms: int
+    sentence: str
+
+
+class Progress(BaseModel):
+    """The planner's memory of one experiment, stored as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    looks: int = 0
+    last_epoch: int = 0
+    """Newest mature epoch at the last look; a new one makes a new look."""
+    smallest_p: dict[str, dict[str, float]] = {}
+    """Running minimum of the always-valid p, by candidate and test."""
+    declared: Declared | None = None
+    dropped: dict[str, str] = {}
+    """Why candidates were dropped, by candidate."""
+
+    @classmethod
+    def loads(cls, body: str) -> Self:
+        """From stored JSON; "" is the beginning."""
+        return cls.model_validate_json(body) if body else cls()
+
+    def dumps(self) -> str:
+        """Stored JSON."""
+        return self.model_dump_json()
+
+    def seen(self, p_values: dict[str, dict[str, float]], epoch: int) -> "Progress":
+        """After a look at the epochs up to `epoch`; without a new epoch nothing is a new look."""
+        if epoch <= self.last_epoch:
+            return self
+        merged = {
+            candidate: {
+                test: min(p, self.smallest_p.get(candidate, {}).get(test, 1.0)) for test, p in tests.items()
+            }
+            for candidate, tests in p_values.items()
+        }
+        kept = {**self.smallest_p, **merged}
+        return self.model_copy(update={"looks": self.looks + 1, "last_epoch": epoch, "smallest_p": kept})

@@ -1,0 +1,199 @@
+"""Rules of promotion: each condition with its state and the figures behind it.
+
+Promotion is an intersection-union test (Berger 1982): every rule must hold, each at its own level, and no
+further correction is due.
+"""
+
+from dataclasses import dataclass
+from math import inf, log
+from typing import Literal
+
+from experiments.comparison import RELATIVE_MDE, Comparison, GuardrailEffect, level, relative
+from experiments.definition import Experiment
+from experiments.sequence import Sequence
+from experiments.volume import Volume
+
+State = Literal["holds", "open", "fails"]
+
+SMALLEST_SERVED = 0.95
+"""Share of units that must have been answered by their own candidate, in both arms."""
+RARE_OUTCOMES = 20
+FEWEST_UNITS, FEWEST_RATIO_UNITS = 50, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One condition: where it stands, and the figures that say so."""
+
+    name: str
+    state: State
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidacy:
+    """One candidate's comparison with the control and the rules that follow from it."""
+
+    comparison: Comparison
+    rules: tuple[Rule, ...]
+    units_needed: float
+    """Further units over all arms that would settle the open rules at the present estimates."""
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule of that name, if the experiment has it."""
+        return next((rule for rule in self.rules if rule.name == name), None)
+
+    @property
+    def passes(self) -> bool:
+        """Every rule holds."""
+        return all(rule.state == "holds" for rule in self.rules)
+
+    @property
+    def passes_but_served(self) -> bool:
+        """Every rule holds except that traffic was served as assigned."""
+        return all(rule.state == "holds" for rule in self.rules if rule.name != "served")
+
+    @property
+    def harm(self) -> Rule | None:
+        """The rule that shows the candidate to be worse than a bound allows."""
+        return next(
+            (rule for rule in self.rules if rule.state == "fails" and rule.name not in ("gain", "served")),
+            None,
+        )
+
+    @property
+    def futile(self) -> bool:
+        """Nothing worthwhile can be gained any more."""
+        rule = self.rule("gain")
+        return rule is not None and rule.state == "fails"
+
+
+def candidacy(definition: Experiment, comparison: Comparison, volume: Volume) -> Candidacy:
+    """The rules of one candidate on the evidence of one look."""
+    rules = (
+        _data(definition, comparison, volume),
+        _not_worse(definition, comparison),
+        *_floor(definition, comparison),
+        _gain(definition, comparison),
+        *(_guardrail(effect) for effect in comparison.guardrails),
+        _served(comparison, volume),
+    )
+    return Candidacy(comparison, rules, _units_needed(definition, comparison, volume))
+
+
+def _data(definition: Experiment, comparison: Comparison, volume: Volume) -> Rule:
+    """Enough units for the asymptotics, and enough of the rarer outcome of a binary reward."""
+    least = FEWEST_RATIO_UNITS if definition.objective.needs_cost else FEWEST_UNITS
+    arms = (0, comparison.arm)
+    units = min(volume.units[arm] for arm in arms)
+    if units < least or not comparison.reward.known:
+        return Rule("data", "open", f"{units:.0f} units with a reward in the smaller arm; {least} are needed")
+    if definition.reward.kind == "binary":
+        rare = min(min(volume.rewards[arm], volume.requests[arm] - volume.rewards[arm]) for arm in arms)
+        if rare < RARE_OUTCOMES:
+            return Rule("data", "open", f"{rare:.0f} of an arm's rarer outcome; {RARE_OUTCOMES} are needed")
+    return Rule("data", "holds", f"{units:.0f} units with a reward in the smaller arm")
+
+
+def _not_worse(definition: Experiment, comparison: Comparison) -> Rule:
+    """Non-inferiority: the lower bound of the reward difference stays above minus the margin."""
+    bound = -definition.objective.reward_margin
+    low, high = comparison.not_worse_lower, comparison.not_worse_upper
+    if not comparison.reward.known:
+        return Rule("not_worse", "open", f"reward against the control is not known yet; bound {bound:+g}")
+    if low > bound:
+        return Rule(
+            "not_worse", "holds", f"reward is at least {low:+.4f} against the control; bound {bound:+g}"
+        )
+    if high < bound:
+        return Rule(
+            "not_worse", "fails", f"reward is at most {high:+.4f} against the control; bound {bound:+g}"
+        )
+    return Rule("not_worse", "open", f"reward may be {low:+.4f} against the control; bound {bound:+g}")
+
+
+def _floor(definition: Experiment, comparison: Comparison) -> tuple[Rule, ...]:
+    least, lower = definition.objective.min_reward, comparison.reward_floor_lower
+    if least is None or lower is None:
+        return ()
+    state: State = "holds" if lower > least else "open"
+    return (Rule("min_reward", state, f"mean reward is at least {max(lower, -1e9):.4f}; bound {least:g}"),)
+
+
+def _gain(definition: Experiment, comparison: Comparison) -> Rule:
+    """Cheaper by the smallest saving, or superior on the objective; fails when neither can be any more."""
+    saving, kind = definition.decision.min_saving, definition.objective.kind
+    bound = log(1 - saving)
+    by_saving_only = kind == "cheapest_non_inferior"
+    if comparison.cost.known and comparison.cost_upper < bound:
+        return Rule("gain", "holds", f"costs at least {-relative(comparison.cost_upper):.0%} less per unit")
+    if not by_saving_only and comparison.superior_lower > 0:
+        return Rule("gain", "holds", f"better on {kind}")
+    worthwhile = definition.decision.mde if kind == "reward" else log(1 + RELATIVE_MDE)
+    no_saving = comparison.cost_lower > bound or not (
+        comparison.cost.known or definition.objective.needs_cost
+    )
+    if no_saving and (by_saving_only or comparison.superior_upper < worthwhile):
+        return Rule("gain", "fails", f"neither {saving:.0%} cheaper nor worthwhile on {kind}")
+    return Rule("gain", "open", f"not shown yet to be {saving:.0%} cheaper, or better on {kind}")
+
+
+def _guardrail(effect: GuardrailEffect) -> Rule:
+    """A guardrail on its own scale: a difference for errors, a ratio for cost."""
+    name = effect.guardrail.metric
+    if not effect.effect.known:
+        return Rule(name, "open", f"{name} against the control is not known yet")
+    state: State = "holds" if effect.kept else "fails" if effect.harmed else "open"
+    shown = effect.lower if effect.harmed else effect.upper
+    side = "at least" if effect.harmed else "at most"
+    if effect.guardrail.max_ratio is not None:
+        return Rule(name, state, f"{name} is {side} {1 + relative(shown):.3g} times the control's; "
+                                 f"bound {effect.guardrail.max_ratio:g}")  # fmt: skip
+    return Rule(name, state, f"{name} is {side} {shown:+.4f} against the control; bound {effect.bound:+g}")
+
+
+def _served(comparison: Comparison, volume: Volume) -> Rule:
+    """A candidate that is mostly answered by its fallback looks "not worse"."""
+    share = min(volume.served[0], volume.served[comparison.arm])
+    state: State = "holds" if share >= SMALLEST_SERVED else "fails"
+    return Rule(
+        "served", state, f"{share:.1%} of units were served as assigned; {SMALLEST_SERVED:.0%} are needed"
+    )
+
+
+def _units_needed(definition: Experiment, comparison: Comparison, volume: Volume) -> float:
+    """Units over all arms until the open rules settle, if the present estimates were the truth.
+
+    Information grows in proportion to units. Without an estimate: what the planned difference needs.
+    """
+    alpha, decision = level(definition), definition.decision
+    margin = Sequence(alpha, definition.objective.reward_margin)
+    if not comparison.reward.known:
+        spread = 0.25 * definition.reward.width**2
+        planned = margin.information_needed(definition.objective.reward_margin) * 2 * spread
+        return max(planned * len(definition.candidates) - volume.mature, FEWEST_RATIO_UNITS)
+    reward, cost = comparison.reward.estimate, comparison.cost.estimate
+    growth = _growth(margin, abs(reward.value + definition.objective.reward_margin), reward.information)
+    if comparison.cost_upper >= log(1 - decision.min_saving) and comparison.superior_lower <= 0:
+        scale = Sequence(alpha, log(1 + RELATIVE_MDE))
+        ways = [_growth(scale, abs(log(1 - decision.min_saving) - cost.value), cost.information)]
+        if definition.objective.kind == "reward":
+            ways.append(_growth(Sequence(alpha, decision.mde), abs(reward.value), reward.information))
+        elif definition.objective.kind == "reward_per_cost":
+            per_cost = comparison.reward_per_cost.estimate
+            ways.append(_growth(scale, abs(per_cost.value), per_cost.information))
+        growth = max(growth, min(ways))
+    for guard in comparison.guardrails:
+        if not guard.kept:
+            distance = abs(guard.bound - guard.effect.estimate.value)
+            growth = max(
+                growth, _growth(Sequence(alpha, guard.bound), distance, guard.effect.estimate.information)
+            )
+    return volume.mature * max(growth - 1, 0.0)
+
+
+def _growth(sequence: Sequence, distance: float, information: float) -> float:
+    """How many times the present information a one-sided bound needs to clear this distance."""
+    if information <= 0 or distance <= 0:
+        return inf
+    return sequence.information_needed(distance) / information
