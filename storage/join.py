@@ -13,7 +13,7 @@ from typing import Protocol
 from experiments.definition import Experiment
 from experiments.epochs import GRACE_MS, Epoch
 from experiments.latency import bucket
-from experiments.units import MOMENTS, NOTHING, Contribution, Outcome, UnitRow, contribution, moved
+from experiments.units import MOMENTS, NOTHING, PRIMARY, Contribution, Outcome, UnitRow, contribution, moved
 from storage.records import (
     Batch,
     CallRow,
@@ -26,7 +26,7 @@ from storage.records import (
 )
 
 COST, ERROR, LATENCY = "cost_usd", "error", "latency_ms"
-_NOT_METRICS = frozenset({COST, ERROR, LATENCY, "input_tokens", "output_tokens"})
+_NOT_METRICS = frozenset({PRIMARY, COST, ERROR, LATENCY, "input_tokens", "output_tokens"})
 _ZEROS = (0.0,) * len(MOMENTS)
 _NO_CONTRIBUTION = Contribution((0,) * 7, {})
 _DEGRADED = 6  # index of `degraded` in experiments.units.COUNTS
@@ -124,7 +124,9 @@ def report(book: Book, row: FeedbackRow) -> FeedbackReply:
     if found is None:
         unit = book.unit(row.experiment_id, row.unit)
         if unit is not None and unit.arm != row.arm:
-            return _log_all(book, row, FeedbackState.ACCEPTED, "the unit has another candidate: kept, not counted")
+            return _log_all(
+                book, row, FeedbackState.ACCEPTED, "the unit has another candidate: kept, not counted"
+            )
         return _log_all(book, row, FeedbackState.LATE, "the reward window is over: kept, not counted")
     unit, definition = found
     call, effects = book.call(row.number), dict(book.effects(row.number))
@@ -170,7 +172,9 @@ def value_digest(value: float) -> str:
     return hashlib.blake2b(struct.pack(">d", value + 0.0), digest_size=8).hexdigest()
 
 
-def _put(book: Book, row: FeedbackRow, metric: str, value: float, effects: dict[str, Effect]) -> FeedbackReply:
+def _put(
+    book: Book, row: FeedbackRow, metric: str, value: float, effects: dict[str, Effect]
+) -> FeedbackReply:
     """Let one value count if it is the greatest of its effect key."""
     current = effects.get(metric)
     if row.idempotency_key is not None and book.seen_key(row.number, metric, row.idempotency_key):
@@ -186,7 +190,7 @@ def _put(book: Book, row: FeedbackRow, metric: str, value: float, effects: dict[
     if wins:
         book.put_effect(row, metric, sent)
         effects[metric] = sent
-    if state is not FeedbackState.DUPLICATE or row.idempotency_key is not None:
+    if wins or state is not FeedbackState.DUPLICATE or row.idempotency_key is not None:
         book.log(row, metric, value, state)
     return FeedbackReply(state, effects[metric].value)
 

@@ -1,0 +1,48 @@
+"""Cells as sums: recomputed from unit rows, and put together from what a store keeps."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from experiments.definition import Experiment
+from experiments.units import CellRow, Counts, Triangle, UnitRow, contribution
+from storage.records import CellDelta
+
+
+def recounted(units: Iterable[UnitRow], definition: Experiment) -> list[CellRow]:
+    """Cells by rising (epoch, arm), summed over `units`; what the kept cells must equal."""
+    sums: dict[tuple[int, int], CellDelta] = {}
+    for unit in units:
+        part = contribution(unit, definition)
+        moments = {metric: list(triangle) for metric, triangle in part.moments.items()}
+        merge(sums.setdefault((unit.epoch, unit.arm), CellDelta()), CellDelta(list(part.counts), moments))
+    return [cell_row(epoch, arm, cell) for (epoch, arm), cell in sorted(sums.items())]
+
+
+def merge(cell: CellDelta, delta: CellDelta) -> None:
+    """Add `delta` to `cell`."""
+    cell.counts = [a + b for a, b in zip(cell.counts, delta.counts, strict=True)]
+    for metric, sums in delta.moments.items():
+        kept = cell.moments.get(metric)
+        cell.moments[metric] = [a + b for a, b in zip(kept, sums, strict=True)] if kept else list(sums)
+    for index, requests in delta.latency.items():
+        cell.latency[index] = cell.latency.get(index, 0) + requests
+
+
+def cell_row(epoch: int, arm: int, cell: CellDelta) -> CellRow:
+    """A cell as stores return it: metrics without units and empty latency buckets are left out."""
+    return CellRow(
+        epoch=epoch,
+        arm=arm,
+        counts=_counts(cell.counts),
+        moments=_with_units(cell.moments),
+        latency={index: requests for index, requests in sorted(cell.latency.items()) if requests},
+    )
+
+
+def _with_units(moments: Mapping[str, Sequence[float]]) -> dict[str, Triangle]:
+    """Sums over no units are round-off: the number of units is exact, and decides."""
+    return {metric: tuple(sums) for metric, sums in sorted(moments.items()) if sums[0]}
+
+
+def _counts(counts: Sequence[int]) -> Counts:
+    assigned, called, served, errored, feedback, recovered, degraded = counts
+    return assigned, called, served, errored, feedback, recovered, degraded

@@ -1,0 +1,167 @@
+"""A ledger transaction in the making: what it has read, and what it will write at its end.
+
+Every store reads through point look-ups and writes once, so a transaction that fails half-way leaves
+nothing behind, and a row that a batch touches ten times is read and written once.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from experiments.definition import Experiment
+from experiments.epochs import Epoch
+from experiments.units import UnitRow
+from storage.records import CallRow, CellDelta, DecisionRow, Effect, FeedbackRow, FeedbackState
+
+CellKey = tuple[int, int, int]
+"""Experiment, epoch, arm."""
+
+
+class LogEntry(NamedTuple):
+    """One received value and what became of it."""
+
+    row: FeedbackRow
+    metric: str
+    value: float
+    state: FeedbackState
+
+
+class Reads(Protocol):
+    """Point look-ups in the stored ledger, within one transaction."""
+
+    def definition(self, experiment_id: int) -> Experiment | None:
+        """The experiment's definition, or None if there is no such experiment."""
+
+    def epoch(self, experiment_id: int, number: int) -> Epoch | None:
+        """One epoch."""
+
+    def unit(self, experiment_id: int, unit: bytes) -> UnitRow | None:
+        """One unit row."""
+
+    def has_decision(self, number: int) -> bool:
+        """Whether this decision is recorded."""
+
+    def has_call(self, number: int) -> bool:
+        """Whether a call is recorded for this decision."""
+
+    def counted_call(self, number: int) -> CallRow | None:
+        """The call of a decision, if its unit row took it in."""
+
+    def effects(self, number: int) -> Mapping[str, Effect]:
+        """The values that count for a decision, by metric."""
+
+    def seen_key(self, number: int, metric: str, idempotency_key: str) -> bool:
+        """Whether this key was received for (decision, metric) before."""
+
+
+class Staging:
+    """The `Book` of every store: reads fall through to the store, writes stay here until it takes them."""
+
+    __slots__ = (
+        "_counted",
+        "_effects",
+        "_epochs",
+        "_reads",
+        "_units",
+        "calls",
+        "changed_effects",
+        "changed_units",
+        "decisions",
+        "deltas",
+        "fresh_keys",
+        "logged",
+        "now_ms",
+        "traffic",
+    )
+
+    def __init__(self, reads: Reads, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.decisions: dict[int, DecisionRow] = {}
+        self.calls: dict[int, tuple[CallRow, bool]] = {}
+        """Call and whether its unit row took it in."""
+        self.changed_units: dict[tuple[int, bytes], UnitRow] = {}
+        self.changed_effects: dict[tuple[int, str], Effect] = {}
+        self.logged: list[LogEntry] = []
+        self.fresh_keys: set[tuple[int, str, str]] = set()
+        """Idempotency keys of `logged`, by decision and metric."""
+        self.deltas: dict[CellKey, CellDelta] = {}
+        self.traffic: dict[tuple[str, int, str], int] = {}
+        self._reads = reads
+        self._units: dict[tuple[int, bytes], UnitRow | None] = {}
+        self._epochs: dict[tuple[int, int], Epoch | None] = {}
+        self._counted: dict[int, CallRow | None] = {}
+        self._effects: dict[int, dict[str, Effect]] = {}
+
+    def definition(self, experiment_id: int) -> Experiment | None:
+        """The experiment's definition; stores keep those of started experiments in memory."""
+        return self._reads.definition(experiment_id)
+
+    def epoch(self, experiment_id: int, number: int) -> Epoch | None:
+        """One epoch, read once per transaction."""
+        key = (experiment_id, number)
+        if key not in self._epochs:
+            self._epochs[key] = self._reads.epoch(experiment_id, number)
+        return self._epochs[key]
+
+    def unit(self, experiment_id: int, unit: bytes) -> UnitRow | None:
+        """One unit row as this transaction sees it."""
+        key = (experiment_id, unit)
+        if key not in self._units:
+            self._units[key] = self._reads.unit(experiment_id, unit)
+        return self._units[key]
+
+    def put_unit(self, row: UnitRow) -> None:
+        """Write a unit row, new or replaced."""
+        key = (row.experiment_id, row.unit)
+        self._units[key] = self.changed_units[key] = row
+
+    def insert_decision(self, row: DecisionRow) -> bool:
+        """Append a decision and count it by task and reason; False if its number is there already."""
+        if row.number in self.decisions or self._reads.has_decision(row.number):
+            return False
+        self.decisions[row.number] = row
+        key = (row.task, row.experiment_id, row.reason)
+        self.traffic[key] = self.traffic.get(key, 0) + 1
+        return True
+
+    def insert_call(self, row: CallRow, counted: bool) -> bool:
+        """Append a call, saying whether its unit row took it in; False if its number is there already."""
+        if row.number in self.calls or self._reads.has_call(row.number):
+            return False
+        self.calls[row.number] = (row, counted)
+        self._counted[row.number] = row if counted else None
+        return True
+
+    def call(self, number: int) -> CallRow | None:
+        """The call of a decision, if its unit row took it in."""
+        if number not in self._counted:
+            self._counted[number] = self._reads.counted_call(number)
+        return self._counted[number]
+
+    def effects(self, number: int) -> Mapping[str, Effect]:
+        """The values that count for a decision, by metric."""
+        if number not in self._effects:
+            self._effects[number] = dict(self._reads.effects(number))
+        return self._effects[number]
+
+    def put_effect(self, row: FeedbackRow, metric: str, effect: Effect) -> None:
+        """Let this value count for (decision, metric) in place of any other."""
+        self.effects(row.number)
+        self._effects[row.number][metric] = self.changed_effects[row.number, metric] = effect
+
+    def log(self, row: FeedbackRow, metric: str, value: float, state: FeedbackState) -> None:
+        """Append to the record of everything received."""
+        self.logged.append(LogEntry(row, metric, value, state))
+        if row.idempotency_key is not None:
+            self.fresh_keys.add((row.number, metric, row.idempotency_key))
+
+    def seen_key(self, number: int, metric: str, idempotency_key: str) -> bool:
+        """Whether this key was received for (decision, metric) before, in this transaction or an earlier one."""
+        key = (number, metric, idempotency_key)
+        return key in self.fresh_keys or self._reads.seen_key(number, metric, idempotency_key)
+
+    def delta(self, experiment_id: int, epoch: int, arm: int) -> CellDelta:
+        """The change collected for one cell in this transaction."""
+        key = (experiment_id, epoch, arm)
+        if key not in self.deltas:
+            self.deltas[key] = CellDelta()
+        return self.deltas[key]

@@ -1,0 +1,114 @@
+"""Laws of every store: the order of arrival changes nothing, and cells equal their recomputation."""
+
+import math
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+COSTS = st.sampled_from([None, 0.25, 0.5, 1.75])
+REWARDS = st.sampled_from([0.0, 1.0])
+LAWS = settings(max_examples=40, deadline=None, derandomize=True)
+
+
+def played(new_scene, rows, batch_sizes=None):
+    """The scene after these rows, in batches of the given sizes (one row each by default)."""
+    scene = new_scene()
+    with closing(scene.store):
+        scene.start(reward={"on_error": 0.0})
+        sizes = list(batch_sizes or [])
+        while rows:
+            size = sizes.pop() if sizes else 1
+            scene.record(*rows[:size])
+            rows = rows[size:]
+        scene.check()
+        return scene.store.cells(1), sorted(scene.store.export("units"), key=lambda row: row["unit"])
+
+
+def story(scene, costs, rewards, errors):
+    """Rows of two sticky units: decisions, calls, and feedback that repeats and changes."""
+    rows = []
+    for index, cost in enumerate(costs):
+        decision = replace(scene.decision(index % 2, arm=index % 2), number=(scene.now << 22) | index)
+        rows += [decision, scene.call(decision, cost, error="timeout" if errors[index] else None)]
+        for order, (value, metric) in enumerate(rewards[index]):
+            occurred = scene.now + order // 2
+            rows.append(scene.feedback(decision, values=((metric, value),), occurred_at_ms=occurred))
+    return rows
+
+
+METRICS = st.sampled_from(["reward", "cost_usd", "latency_ms", "error", "stars"])
+REPORTS = st.lists(st.tuples(REWARDS, METRICS), max_size=4)
+
+
+@given(data=st.data())
+@LAWS
+def test_any_order_of_arrival_gives_the_same_cells(new_scene, data):
+    """Networks, retries and several workers reorder everything; evidence may not depend on it."""
+    count = data.draw(st.integers(1, 4))
+    costs = data.draw(st.lists(COSTS, min_size=count, max_size=count))
+    reports = data.draw(st.lists(REPORTS, min_size=count, max_size=count))
+    errors = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    rows = story(new_scene(), costs, reports, errors)
+    shuffled = data.draw(st.permutations(rows + data.draw(st.lists(st.sampled_from(rows), max_size=5))))
+    sizes = data.draw(st.lists(st.integers(1, 6), max_size=6))
+    assert played(new_scene, shuffled, sizes) == played(new_scene, rows)
+
+
+@given(values=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.25, 1.0])), min_size=1, max_size=6))
+@LAWS
+def test_the_greatest_time_wins_whatever_arrives_when(new_scene, values):
+    """One total order of (time, value) decides, so every node agrees which value counts."""
+    scene = new_scene()
+    with closing(scene.store):
+        scene.start(reward={"kind": "score", "range": (0.0, 1.0)}, objective={"kind": "reward"})
+        decision = scene.decision()
+        scene.record(decision)
+        replies = []
+        for order, value in values:
+            replies += scene.record(scene.feedback(decision, value, occurred_at_ms=scene.now + order))
+        newest = max(order for order, _ in values)
+        effective = replies[-1].effective
+        assert effective in {value for order, value in values if order == newest}
+        assert scene.cell().moments["reward"][:3] == (1, 1, effective)
+        assert [reply.state for reply in replies].count("applied") == 1
+
+
+@given(
+    amounts=st.lists(
+        st.tuples(st.floats(0, 100), st.floats(-5, 5), st.integers(0, 2)), min_size=1, max_size=12
+    )
+)
+@LAWS
+def test_sums_of_any_amounts_equal_their_recomputation_to_round_off(new_scene, amounts):
+    """Values enter, leave and enter again by differences; the error may not grow beyond round-off."""
+    scene = new_scene()
+    with closing(scene.store):
+        scene.start(reward={"kind": "score", "range": (-5.0, 5.0)}, objective={"kind": "cheapest_non_inferior"})
+        for cost, value, unit in amounts:
+            decision = scene.decision(unit)
+            scene.record(decision, scene.call(decision, cost), scene.feedback(decision, value / 3))
+            scene.now += 1
+            scene.record(scene.feedback(decision, value))
+        (kept,), (anew,) = scene.store.cells(1), scene.store.recount(1)
+        assert (kept.counts, kept.moments.keys()) == (anew.counts, anew.moments.keys())
+        for metric, sums in anew.moments.items():
+            scale = max(map(abs, sums))
+            assert all(
+                math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12 * scale)
+                for a, b in zip(kept.moments[metric], sums, strict=True)
+            )
+
+
+@pytest.mark.parametrize("values", [(1.0, 0.0, 1.0, 1.0, 0.0)])
+def test_binary_rewards_leave_exact_integer_sums(scene, values):
+    """A million changed votes later the count of successes is still a whole number."""
+    decisions = [scene.decision(unit) for unit in range(7)]
+    scene.record(*decisions, *[scene.call(decision, cost_usd=0.1) for decision in decisions])
+    for value in values:
+        scene.now += 1
+        scene.record(*[scene.feedback(decision, value) for decision in decisions])
+    n, _, total, _, _, nn, nr, *_ = scene.store.cells(1)[0].moments["reward"]
+    assert (n, total, nn, nr) == (7, 0, 7, 0)
