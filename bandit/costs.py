@@ -1,8 +1,8 @@
 """Costs: what a request costs on each arm, from the price list first and from its own bills soon.
 
 The fit has one common factor per epoch (longer prompts at night raise every arm's cost) and one cost per
-arm. The price list enters as one more epoch of five requests on every arm, with its own factor: before any
-traffic it is all there is, and a list that misjudges the length of all answers does no harm later.
+arm. The price list enters as five requests on every arm, at the level of the bills so far: before any traffic
+it is all there is, and a list that misjudges the length of all answers alike does no harm later.
 """
 
 from dataclasses import dataclass
@@ -47,28 +47,26 @@ def costs(cells: Cells, list_usd: Floats) -> Costs:
             f"list_usd == {list_usd.tolist()}, must be {arms} finite costs >= 0, one for each arm"
         )
     bills = within(cells, Z.COST)
-    requests = np.vstack([bills.requests, np.full(arms, PRIOR_REQUESTS)])
-    spent = np.vstack([bills.totals, PRIOR_REQUESTS * _at_billed_level(list_usd, bills)])
-    relative = _relative(requests, spent)
+    relative = _relative(bills, _at_billed_level(list_usd, bills))
     mean = np.maximum(relative * _level(bills, relative), SMALLEST_USD)
     return Costs(mean, _log_sd(bills))
 
 
 def _at_billed_level(list_usd: Floats, bills: Within) -> Floats:
-    """The price list times the factor that explains all bills so far, so that its five requests weigh as five."""
+    """The price list times the factor that explains the sum of all bills so far."""
     listed = np.maximum(list_usd, SMALLEST_USD)
     billed = float(bills.totals.sum())
     return listed * (billed / float(bills.requests.sum(axis=0) @ listed)) if billed > 0 else listed
 
 
-def _relative(requests: Floats, spent: Floats) -> Floats:
-    """Costs of the arms up to a common factor."""
-    per_epoch, per_arm = spent.sum(axis=1), spent.sum(axis=0)
-    relative: Floats = per_arm / requests.sum(axis=0)
+def _relative(bills: Within, listed: Floats) -> Floats:
+    """Costs of the arms, each pulled towards its listed cost by PRIOR_REQUESTS, at the level of all epochs."""
+    per_epoch, per_arm = bills.totals.sum(axis=1), bills.totals.sum(axis=0) + PRIOR_REQUESTS * listed
+    relative: Floats = per_arm / (bills.requests.sum(axis=0) + PRIOR_REQUESTS)
     for _ in range(ROUNDS):
-        expected = requests @ relative
+        expected = bills.requests @ relative
         factor = per_epoch / np.where(expected > 0, expected, 1.0)
-        before, relative = relative, per_arm / (factor @ requests)
+        before, relative = relative, per_arm / (factor @ bills.requests + PRIOR_REQUESTS)
         if np.abs(relative - before).max() <= CLOSE * relative.max():
             break
     return relative

@@ -32,8 +32,8 @@ def within(cells: Cells, component: Z = Z.TOTAL) -> Within:
     columns = [_at(0, 0), _at(0, Z.REQUESTS), _at(0, component), _at(component, component)]
     columns += [_at(Z.REQUESTS, component), _at(Z.REQUESTS, Z.REQUESTS)]
     epochs, arms = cells.sums.shape[:2]
-    gathered = cells.sums.reshape(-1, SIZE * SIZE).take(columns, axis=1).T.reshape(6, epochs, arms)
-    units, requests, totals, yy, xy, xx = gathered
+    gathered = cells.sums.reshape(-1, SIZE * SIZE).take(columns, axis=1)
+    units, requests, totals, yy, xy, xx = gathered.T.reshape(6, epochs, arms)
     ratio = totals / np.maximum(requests, 1.0)
     squares = np.maximum(yy - ratio * (2 * xy - ratio * xx), 0.0)
     freedom = requests * (1 - 1 / np.maximum(units, 1.0))

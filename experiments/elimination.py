@@ -4,7 +4,8 @@ A candidate goes when it is shown to be worse than a bound allows, or when a liv
 not to be worse than the control is shown to beat it on the objective. The control always stays.
 """
 
-from collections.abc import Mapping, Sequence as Series
+from collections.abc import Mapping
+from collections.abc import Sequence as Series
 from math import log
 
 from experiments.comparison import RELATIVE_MDE, Comparison, compare, level
