@@ -21,12 +21,14 @@ MAX_MODELS, MAX_TASKS, MAX_EXPERIMENTS = 500, 2_000, 2_000
 
 def _check_base_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"base_url {value[:120]!r} must start with http:// or https:// and name a host")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable() or " " in value:
+        raise ValueError("base_url must start with http:// or https:// and name a host, without spaces")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError(
             "base_url must hold no user name, password, query or fragment; put the key into api_key_env"
         )
+    if parts.port == 0:
+        raise ValueError("base_url names port 0, must be 1 to 65535")
     return value.rstrip("/")
 
 
@@ -117,11 +119,6 @@ class Document(Declared):
         """Give each experiment the name it stands under."""
         if not isinstance(value, dict):
             return value
-        named = {}
-        for name, body in value.items():
-            if isinstance(body, dict) and body.get("name", name) != name:
-                raise ValueError(
-                    f"experiment {name!r} calls itself {body['name']!r}; leave its name field out"
-                )
-            named[name] = {**body, "name": name} if isinstance(body, dict) else body
-        return named
+        return {
+            name: {"name": name, **body} if isinstance(body, dict) else body for name, body in value.items()
+        }

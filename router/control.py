@@ -25,6 +25,7 @@ from storage.records import (
     ExperimentRow,
     FreezeReport,
     KeyRow,
+    Lease,
     OpenEpoch,
     PutExperiment,
     PutKey,
@@ -55,9 +56,11 @@ class Promotion:
 class Control:
     """The acting use cases over one store."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, lease: Lease | None = None) -> None:
+        """`lease` fences every change, as the planner needs it."""
         self._store = store
         self._clock = clock
+        self._lease = lease
 
     # Reading
 
@@ -279,7 +282,7 @@ class Control:
 
     def _commit(self, changes: Sequence[Change], entry: AuditEntry) -> None:
         try:
-            self._store.commit(changes, entry, now_ms=self._clock())
+            self._store.commit(changes, entry, self._lease, self._clock())
         except StoreConflict as error:
             raise Conflict(f"{error}; nothing was changed") from error
 

@@ -1,0 +1,183 @@
+"""The library's face: the engine in process, without a server.
+
+The planner runs in a daemon thread (`tick="auto"`) or only when `tick()` is called.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from router.choose import Decision, RouteRequest
+from router.clock import Clock, machine_clock
+from router.config import Document
+from router.control import Control
+from router.engine import Engine
+from router.errors import Conflict
+from router.feedback import FeedbackItem
+from router.signing import load_signer
+from storage.open import open_store
+from storage.records import FeedbackReply
+from storage.store import Store
+
+if TYPE_CHECKING:
+    from router.planner import Planner
+
+WORKER_TTL_MS = 60_000
+
+
+class Router:
+    """Routes requests, takes feedback, and reports; one per process is enough, from any thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        store_url: str = "memory:",
+        signing_key: str | None = None,
+        clock: Clock = machine_clock,
+        tick: Literal["auto", "manual"] = "auto",
+    ) -> None:
+        """Use an open store that holds a configuration; `Router.open` does that for files."""
+        self._store = store
+        self._clock = clock
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
+        automatic = tick == "auto"
+        worker = store.claim_worker(self._holder, clock(), WORKER_TTL_MS)
+        self._engine = Engine(store, load_signer(store_url, signing_key), worker, clock, follow=automatic)
+        self._planner: Planner | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        if automatic:
+            self._thread = threading.Thread(target=self._plan, name="pointsman-planner", daemon=True)
+            self._thread.start()
+
+    @classmethod
+    def open(
+        cls,
+        config: str | Path | Document,
+        store: str = "pointsman.sqlite",
+        *,
+        signing_key: str | None = None,
+        clock: Clock = machine_clock,
+        tick: Literal["auto", "manual"] = "auto",
+        start: bool = False,
+    ) -> Self:
+        """Open a store and seed it from a configuration file if it is empty; `start` starts its drafts.
+
+        An existing store keeps its own configuration: `pointsman plan` shows how a file differs.
+        """
+        from router.config_file import read_document
+        from router.plan import seed
+
+        document = config if isinstance(config, Document) else read_document(Path(config))
+        opened = open_store(store)
+        if opened.state().config is None:
+            seed(opened, document, clock, "library")
+        router = cls(opened, store_url=store, signing_key=signing_key, clock=clock, tick=tick)
+        if start:
+            router.start_drafts()
+        return router
+
+    @property
+    def control(self) -> Control:
+        """The acting use cases: create, start, pause, stop, promote, roll back, set routes."""
+        return Control(self._store, self._clock)
+
+    def start_drafts(self) -> None:
+        """Start every draft whose task is free."""
+        for row in self.control.experiments():
+            if row.state == "draft":
+                try:
+                    self.control.start(row.name, "library")
+                except Conflict:
+                    continue
+        self._engine.refresh()
+
+    def route(
+        self,
+        task: str | None = None,
+        *,
+        unit: str | None = None,
+        session: str | None = None,
+        user: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        text: str = "",
+        override: str | None = None,
+        tier: int | None = None,
+    ) -> Decision:
+        """Decide which model serves a request; raises InvalidRequest for a model or tier nobody declared."""
+        return self._engine.route(
+            RouteRequest(task, metadata or {}, text, unit, session, user, override, tier)
+        )
+
+    def feedback(
+        self,
+        decision_id: str,
+        value: float | None = None,
+        *,
+        metric: str | None = None,
+        cost_usd: float | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        latency_ms: float | None = None,
+        error: bool | str | None = None,
+        idempotency_key: str | None = None,
+        occurred_at: datetime | None = None,
+        comment: str = "",
+    ) -> FeedbackReply:
+        """Report what came back; durable and counted once when this returns. Raises StoreDown otherwise."""
+        item = FeedbackItem(
+            decision_id=decision_id,
+            metric=metric,
+            value=None if value is None else float(value),
+            cost_usd=None if cost_usd is None else float(cost_usd),
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            latency_ms=None if latency_ms is None else float(latency_ms),
+            error=error,
+            idempotency_key=idempotency_key,
+            occurred_at=occurred_at,
+            comment=comment,
+        )
+        return self._engine.give_feedback([item])[0]
+
+    def tick(self) -> bool:
+        """Look at every running experiment once; False while another process is the planner."""
+        from router.planner import Planner
+
+        if self._planner is None:
+            self._planner = Planner(self._store, self._holder, self._clock)
+        self._engine.recorder.flush()
+        acted = self._planner.run_once()
+        self._engine.refresh()
+        return acted
+
+    def report(self, experiment: str) -> dict[str, object]:
+        """The report document of an experiment, as fresh as the ledger."""
+        from router.look import report_document
+
+        self._engine.recorder.flush()
+        return report_document(self._store, experiment, self._clock())
+
+    def close(self) -> None:
+        """Commit what is queued and let go of the store."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._engine.close()
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _plan(self) -> None:
+        from router.planner import run_forever
+
+        run_forever(self._store, self._holder, self._clock, self._stop)
