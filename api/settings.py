@@ -1,0 +1,70 @@
+"""Deployment settings, read once from the environment; the only module that looks there.
+
+Every setting has an environment variable: its name in capitals after `POINTSMAN_`. What is routed where is
+no setting but configuration data (router.config).
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from router.config import Document
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Settings(BaseSettings):
+    """How this installation runs; frozen, built once and passed down."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="POINTSMAN_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    store: str = "pointsman.sqlite"
+    """Ledger: the path of an SQLite file, or a store's URL."""
+    host: str = "127.0.0.1"
+    """Address to listen on; any but a loopback address needs at least one key in the store."""
+    port: Port = 8080
+    """Port to listen on; 0 takes a free one and prints it."""
+    workers: Annotated[int, Field(ge=1, le=32)] = 1
+    """Serving processes."""
+    signing_key: SecretStr | None = None
+    """Secret of at least 32 characters that signs decision ids; by default one is made beside the ledger."""
+    planner_interval_s: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 1.0
+    """Time between two ticks of the planner."""
+    max_connections: Annotated[int, Field(ge=1, le=65_536)] = 1_000
+    """Connections that one worker holds; further ones are answered 503."""
+    head_timeout_s: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 10.0
+    """Time in which a client must have sent its request head."""
+    body_timeout_s: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 30.0
+    """Time in which a client must have sent its request body."""
+    shutdown_s: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 8.0
+    """Time that running requests have to finish after SIGTERM."""
+
+    @property
+    def signing_key_text(self) -> str | None:
+        """The signing key in clear, for the signer only."""
+        return None if self.signing_key is None else self.signing_key.get_secret_value()
+
+
+def environment() -> Mapping[str, str]:
+    """The process environment, for the provider keys that the configuration names."""
+    return os.environ  # noqa: TID251  # this module is the one place that reads it
+
+
+def key_names(document: Document) -> list[str]:
+    """Environment variables that the configuration's models take their keys from."""
+    return sorted({model.api_key_env for model in document.models.values() if model.api_key_env is not None})
+
+
+def provider_keys(document: Document, environ: Mapping[str, str]) -> dict[str, str]:
+    """Provider keys by the name of their environment variable; unset and empty ones are left out."""
+    return {name: environ[name] for name in key_names(document) if environ.get(name)}
+
+
+def missing_keys(document: Document, environ: Mapping[str, str]) -> list[str]:
+    """Names of the variables that the configuration asks for and the environment lacks."""
+    return [name for name in key_names(document) if not environ.get(name)]
