@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from api.access import Admin, With
-from api.answers import experiment_answer, route_entry
+from api.answers import one_experiment, route_entry
 from api.schemas import (
     ExperimentAnswer,
     MoveBody,
@@ -24,7 +24,7 @@ _NO_WHY = MoveBody()
 @router.post("/v1/experiments", status_code=201, tags=["acting"])
 def create_experiment(definition: Experiment, actor: Admin, services: With) -> ExperimentAnswer:
     """Keep a draft; `start` starts it."""
-    return experiment_answer(services.control.create(definition, actor), None)
+    return one_experiment(services.store, services.control.create(definition, actor))
 
 
 @router.post("/v1/experiments/{name}/start", tags=["acting"])
@@ -92,6 +92,4 @@ def revoke_key(key_id: str, actor: Admin, services: With) -> None:
 
 def _now(name: str, services: With) -> ExperimentAnswer:
     """The experiment as it stands after the move."""
-    row = services.control.experiment(name)
-    epochs = services.store.epochs(row.id)
-    return experiment_answer(row, epochs[-1] if epochs else None)
+    return one_experiment(services.store, services.control.experiment(name))

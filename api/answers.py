@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from pydantic import BaseModel, TypeAdapter
+
 from api.schemas import (
     AuditLine,
     CandidateShare,
@@ -11,19 +13,47 @@ from api.schemas import (
     TrafficLine,
 )
 from experiments.epochs import Epoch
-from storage.records import AuditEntry, ExperimentRow, KeyRow, RouteRow, State, TrafficCount
+from storage.records import AuditEntry, ExperimentRow, KeyRow, RouteRow, StoredReport, TrafficCount
+from storage.store import Store
 
 
-def experiment_answers(state: State) -> list[ExperimentAnswer]:
+class _Verdict(BaseModel):
+    """What lists show of a report's verdict."""
+
+    kind: str
+    candidate: str | None = None
+
+
+class _Seen(BaseModel):
+    """What lists show of a report; its own model would load the statistics."""
+
+    verdict: _Verdict
+    units: int
+
+
+_SEEN = TypeAdapter(_Seen)
+
+
+def experiment_answers(store: Store) -> list[ExperimentAnswer]:
     """All experiments, the newest first."""
+    state = store.state()
     epochs = {epoch.experiment_id: epoch for epoch in state.epochs}
     rows = sorted(state.experiments, key=lambda row: row.created_at_ms, reverse=True)
-    return [experiment_answer(row, epochs.get(row.id)) for row in rows]
+    return [experiment_answer(row, epochs.get(row.id), store.report(row.id)) for row in rows]
 
 
-def experiment_answer(row: ExperimentRow, epoch: Epoch | None) -> ExperimentAnswer:
-    """One experiment with the shares of its newest epoch."""
+def one_experiment(store: Store, row: ExperimentRow) -> ExperimentAnswer:
+    """One experiment as it stands now."""
+    epochs = store.epochs(row.id)
+    return experiment_answer(row, epochs[-1] if epochs else None, store.report(row.id))
+
+
+def experiment_answer(
+    row: ExperimentRow, epoch: Epoch | None, report: StoredReport | None
+) -> ExperimentAnswer:
+    """An experiment with the shares of its newest epoch and the verdict of its newest report."""
     definition = row.definition
+    seen = _SEEN.validate_json(report.body) if report is not None else None
     shares = epoch.shares if epoch is not None else definition.starting_shares
     return ExperimentAnswer(
         name=row.name,
@@ -32,6 +62,9 @@ def experiment_answer(row: ExperimentRow, epoch: Epoch | None) -> ExperimentAnsw
         mode=definition.mode,
         unit=definition.unit,
         control=definition.control,
+        verdict=seen.verdict.kind if seen is not None else None,
+        leader=seen.verdict.candidate if seen is not None else None,
+        units=seen.units if seen is not None else None,
         epoch=epoch.number if epoch is not None else None,
         shares=[
             CandidateShare(candidate=candidate, share=share, dropped=arm in row.dropped)

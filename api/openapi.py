@@ -33,6 +33,7 @@ _ERRORS: Mapping[str, str] = {
     "422": "The request breaks the contract; `param` names the field.",
     "default": "Any other error.",
 }
+_TAGS = ("traffic", "feedback", "reading", "acting", "keys", "pages", "health")
 _TITLE = "Pointsman"
 _ABOUT = "Online A/B and bandit experiments for LLM traffic: define, send traffic, read the report, promote."
 
@@ -50,6 +51,7 @@ def describe(app: FastAPI) -> Json:
         operation["responses"] |= errors
         needed = scopes.get((method.upper(), path))
         operation["security"] = [{"bearer": [needed]}] if needed else []
+    document["tags"] = [{"name": name} for name in _TAGS]
     document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     return document
 
@@ -62,7 +64,7 @@ def scopes_of(app: FastAPI) -> dict[tuple[str, str], Scope]:
     for route in app.routes:
         if isinstance(route, APIRoute):
             needed = scope_of(route)
-            scopes |= {(method, route.path): needed for method in route.methods or ()}
+            scopes |= {(method, route.path_format): needed for method in route.methods or ()}
     return scopes
 
 

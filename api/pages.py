@@ -19,7 +19,7 @@ ReportFormat = Literal["json", "html", "text", "csv"]
 STATIC = Path(__file__).resolve().parent.parent / "dashboards" / "static"
 PAGE_HEADERS: Mapping[str, str] = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
@@ -43,7 +43,7 @@ def index(_: Viewer, services: With) -> HTMLResponse:
     """The page of all experiments and routes."""
     from dashboards.index_page import render_html
 
-    answers = experiment_answers(services.store.state())
+    answers = experiment_answers(services.store)
     experiments = [answer.model_dump(mode="json", by_alias=True) for answer in answers]
     routes = [route_entry(*entry).model_dump(mode="json") for entry in services.control.routes()]
     return HTMLResponse(render_html(experiments, routes), headers=PAGE_HEADERS)

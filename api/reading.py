@@ -12,9 +12,9 @@ from api import metrics
 from api.access import Admin, Viewer, With
 from api.answers import (
     audit_line,
-    experiment_answer,
     experiment_answers,
     key_entry,
+    one_experiment,
     route_entry,
     traffic_lines,
 )
@@ -32,15 +32,13 @@ _REPORT_ANSWERS: dict[int | str, dict[str, Any]] = {  # reason: FastAPI's own ty
 @router.get("/v1/experiments", tags=["reading"])
 def list_experiments(_: Viewer, services: With) -> ExperimentList:
     """All experiments, the newest first."""
-    return ExperimentList(experiments=experiment_answers(services.store.state()))
+    return ExperimentList(experiments=experiment_answers(services.store))
 
 
 @router.get("/v1/experiments/{name}", tags=["reading"])
 def read_experiment(name: str, _: Viewer, services: With) -> ExperimentAnswer:
     """One experiment in any state, with its definition and shares."""
-    row = services.control.experiment(name)
-    epochs = services.store.epochs(row.id)
-    return experiment_answer(row, epochs[-1] if epochs else None)
+    return one_experiment(services.store, services.control.experiment(name))
 
 
 @router.get("/v1/experiments/{name}/report", tags=["reading"], responses=_REPORT_ANSWERS)

@@ -165,6 +165,12 @@ class ExperimentAnswer(Wire):
     mode: Mode
     unit: Unit
     control: str
+    verdict: str | None
+    """Of the newest report; None before the first."""
+    leader: str | None
+    """Candidate that the verdict names."""
+    units: int | None
+    """Units assigned, by the newest report."""
     epoch: int | None
     shares: list[CandidateShare]
     """Shares of the newest epoch; the configured ones before the start."""

@@ -4,14 +4,15 @@ A file is taken whole or not at all: bad rows are counted and named by line, and
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.recorded_rows import BadRow, Key, RecordedRow, RecordingRefused, read_rows
+from evaluation.recorded_rows import BadRow, Key, RecordedRow, RecordingRefused, Rows, read_rows
 
 Floats = NDArray[np.float64]
 DEFAULT_MAX_BAD = 0.01
@@ -41,11 +42,11 @@ class Recording:
     models: tuple[str, ...]
     categories: tuple[Category, ...]
     usd_per_mtok: tuple[float, ...]
-    """Cost per million tokens of each model, over all its rows: what a price list would say."""
+    """Cost per million tokens of each model over the kept prompts: what a price list would say."""
     rows: int
     """Data rows in the file."""
     bad: tuple[BadRow, ...]
-    """Rows left out, by line."""
+    """Rows left out or missing, by line."""
     incomplete: int
     """Prompts left out because a row of theirs is bad or missing."""
 
@@ -56,33 +57,29 @@ class Recording:
 
     def mean_cost_usd(self) -> Floats:
         """Mean cost per prompt of each model."""
-        return np.concatenate([category.cost_usd for category in self.categories]).mean(axis=0)
+        costs: Floats = np.concatenate([category.cost_usd for category in self.categories]).mean(axis=0)
+        return costs
 
 
-def read_recording(
-    path: Path, models: Sequence[str] = (), max_bad: float = DEFAULT_MAX_BAD
-) -> Recording:
+def read_recording(path: Path, models: Sequence[str] = (), max_bad: float = DEFAULT_MAX_BAD) -> Recording:
     """Read and check a CSV file, gzipped or not; only `models` are kept where any are named.
 
     Raises RecordingRefused for a file that cannot be used, naming lines, values and bounds.
     """
-    rows, bad = read_rows(path)
-    total = len(rows) + len(bad)
-    names = _names(rows.values())
-    chosen = _chosen(names, models)
-    prompts, missing, incomplete = _complete(rows, chosen, {one.prompt_id for one in bad})
+    rows = read_rows(path)
+    bad = list(rows.bad)
+    _check_bad(path, bad, rows.total, max_bad)
+    chosen = _chosen(path, rows.good.values(), models)
+    kept, missing, incomplete = _complete(rows, tuple(chosen))
     bad = sorted([*bad, *missing], key=lambda one: one.line)
-    if len(bad) > max_bad * total:
-        raise RecordingRefused(
-            f"{path}: {len(bad)} of {total} rows are bad, at most {max_bad:.2%} may be (--max-bad)\n{listed(bad)}"
-        )
-    if not prompts:
+    _check_bad(path, bad, rows.total, max_bad)
+    if not kept:
         raise RecordingRefused(f"{path}: no prompt has an outcome of each of {', '.join(chosen.values())}")
     return Recording(
         models=tuple(chosen.values()),
-        categories=tuple(_categories(rows, prompts, tuple(chosen))),
-        usd_per_mtok=_token_prices(rows.values(), tuple(chosen)),
-        rows=total,
+        categories=_categories(rows, kept, tuple(chosen)),
+        usd_per_mtok=tuple(_token_price(rows, kept, model) for model in chosen),
+        rows=rows.total,
         bad=tuple(bad),
         incomplete=incomplete,
     )
@@ -95,14 +92,80 @@ def listed(bad: Sequence[BadRow], most: int = _SHOWN) -> str:
 
 
 def plain_name(text: str) -> str:
-    """A recorded model's or category's name in letters that Pointsman's names allow.
+    """A recorded model's or category's name in the letters that names may have here.
 
     >>> plain_name("meta-llama/Llama 3.1")
     'meta-llama-Llama-3.1'
     """
     plain = _OUTSIDE_NAMES.sub("-", text)[:64]
-    return plain if plain[:1].isalnum() else "x" + plain[:63]
+    return plain if plain[0].isalnum() else "x" + plain[:63]
 
 
-def _names(rows: Sequence[RecordedRow] | Mapping[Key, RecordedRow] | object) -> dict[str, str]:
-    raise AssertionError(rows)
+def _check_bad(path: Path, bad: Sequence[BadRow], total: int, max_bad: float) -> None:
+    if len(bad) > max_bad * total:
+        raise RecordingRefused(
+            f"{path}: {len(bad)} of {total:,} rows are bad or missing, at most {max_bad:.2%} may be; "
+            f"mend them or raise --max-bad\n{listed(bad)}"
+        )
+
+
+def _chosen(path: Path, rows: Iterable[RecordedRow], models: Sequence[str]) -> dict[str, str]:
+    """Recorded model -> its plain name, in the order of the file or of `models`."""
+    names: dict[str, str] = {}
+    for model in dict.fromkeys(row.model for row in rows):
+        plain = plain_name(model)
+        if plain in names.values():
+            raise RecordingRefused(f"{path}: two models are both called {plain!r} here, one is {model!r}; rename it")
+        names[model] = plain
+    wanted = dict.fromkeys(plain_name(model) for model in models if model)
+    for model in wanted:
+        if model not in names.values():
+            raise RecordingRefused(f"{path}: no model {model!r}; it records {', '.join(names.values())}")
+    recorded = {plain: model for model, plain in names.items()}
+    chosen = {recorded[model]: model for model in wanted} if wanted else names
+    if len(chosen) < 2:
+        raise RecordingRefused(f"{path}: {len(chosen)} model, but a comparison needs two; name --candidates")
+    return chosen
+
+
+def _complete(rows: Rows, models: Sequence[str]) -> tuple[dict[str, str], list[BadRow], int]:
+    """Category of each prompt that all models answered; outcomes that are missing; prompts left out.
+
+    A prompt whose row is bad is left out as well, and that row is counted once only.
+    """
+    blamed = {one.prompt_id for one in rows.bad}
+    first: dict[str, RecordedRow] = {}
+    for row in rows.good.values():
+        first.setdefault(row.prompt_id, row)
+    kept: dict[str, str] = {}
+    missing: list[BadRow] = []
+    for prompt_id, row in first.items():
+        absent = [model for model in models if (prompt_id, model) not in rows.good]
+        if not absent:
+            kept[prompt_id] = row.category
+        elif prompt_id not in blamed:
+            reason = f"prompt {prompt_id!r} has no outcome of {', '.join(absent)}"
+            missing.append(BadRow(row.line, reason, prompt_id))
+    return kept, missing, len(first) - len(kept)
+
+
+def _categories(rows: Rows, kept: dict[str, str], models: Sequence[str]) -> tuple[Category, ...]:
+    prompts: defaultdict[str, list[str]] = defaultdict(list)
+    for prompt_id, category in kept.items():
+        prompts[category].append(prompt_id)
+    return tuple(
+        Category(
+            name,
+            tuple(own),
+            np.array([[rows.good[prompt, model].reward for model in models] for prompt in own]),
+            np.array([[rows.good[prompt, model].cost_usd for model in models] for prompt in own]),
+        )
+        for name, own in sorted(prompts.items())
+    )
+
+
+def _token_price(rows: Rows, kept: Iterable[str], model: str) -> float:
+    keys: list[Key] = [(prompt, model) for prompt in kept]
+    tokens = sum(rows.good[key].input_tokens + rows.good[key].output_tokens for key in keys)
+    cost_usd = sum(rows.good[key].cost_usd for key in keys)
+    return min(1e6 * cost_usd / tokens, 1e6) if tokens else 0.0

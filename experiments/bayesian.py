@@ -57,7 +57,7 @@ def of_binary(
         control, candidate = _mirrored(control), _mirrored(candidate)
     a, b = _Posterior.of(control), _Posterior.of(candidate)
     edges = [*a.edges(), *b.edges()]
-    shifted = [edge - margin for edge in a.edges()] + b.edges()
+    shifted = [1 - margin, *(edge - margin for edge in a.edges()), *b.edges()]
     return Chances(
         _probability(_integral(lambda x: b.density(x) * a.below(x), edges)),
         max(0.0, _integral(lambda x: b.below(x) * a.above(x), edges)),

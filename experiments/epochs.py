@@ -6,6 +6,8 @@ GRACE_MS = 2_000
 """Longest time between closing an epoch and the last decision taken under it."""
 LONGEST_MS = 24 * 3_600_000
 LONG_RUN = 2_000
+LOOK_GROWTH = 0.1
+"""Relative growth of the evidence that is worth a look under unchanged shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,14 @@ def smallest_size(arms: int, number: int) -> int:
     return max(100, 20 * arms) << (number // LONG_RUN)
 
 
-def may_close(epoch: Epoch, arms: int, units: int, shares_changed: bool, now_ms: int) -> bool:
-    """Whether a tick may close this epoch: enough units and new shares, or a day has passed."""
+def may_close(epoch: Epoch, arms: int, units: int, before: int, shares_changed: bool, now_ms: int) -> bool:
+    """Whether a tick may close this epoch, which holds `units` after `before` units of earlier epochs.
+
+    With new shares: as soon as it is large enough. With the same shares (mode ab, or a split that rests on
+    its floors) once it has grown by a tenth of everything before it, so that looks go on while the number
+    of epochs grows with the logarithm of the traffic. After a day in any case.
+    """
     if now_ms - epoch.opened_at_ms >= LONGEST_MS:
         return True
-    return shares_changed and units >= smallest_size(arms, epoch.number)
+    enough = smallest_size(arms, epoch.number)
+    return units >= (enough if shares_changed else max(enough, LOOK_GROWTH * before))

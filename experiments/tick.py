@@ -111,11 +111,12 @@ def _next_epoch(
     current = everything.epochs[-1]
     repriced = current.price_version != standing.price_version
     units = int(everything.counts["assigned"][-1].sum())
-    if not (at_once or repriced) and not may_close(current, everything.arms, units, True, now_ms):
+    before = int(everything.counts["assigned"][:-1].sum())
+    if not (at_once or repriced) and not may_close(current, everything.arms, units, before, True, now_ms):
         return None
     shares = next_shares(definition, everything, standing, gone, current.number + 1, now_ms)
     unchanged = shares == current.shares and not repriced
-    if unchanged and not may_close(current, everything.arms, units, False, now_ms):
+    if unchanged and not may_close(current, everything.arms, units, before, False, now_ms):
         return None
     return Epoch(
         current.experiment_id,

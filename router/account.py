@@ -98,8 +98,7 @@ class Account:
 
     def leave(self, usage: Usage | None) -> None:
         """The client left: no error of the model, and the answer so far is paid for."""
-        if not self._settled:
-            self.charge(usage)
+        self.charge(usage)
         self.settle(None)
 
     def settle(self, error: str | None) -> None:

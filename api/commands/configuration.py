@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.commands.errors import FAILED, fail
-from api.commands.output import Form, say
+from api.commands.output import Form, counted, say
 from api.commands.target import actor, open_local
 
 if TYPE_CHECKING:
@@ -40,10 +40,12 @@ def validate(file: File, form: Form = "text") -> None:
         return
     _warn(loaded)
     document = loaded.document
-    say(
-        f"{file} is valid: {len(document.models)} models, {len(document.tasks)} tasks, "
-        f"{len(document.experiments)} experiments"
+    parts = (
+        counted(len(document.models), "model"),
+        counted(len(document.tasks), "task"),
+        counted(len(document.experiments), "experiment"),
     )
+    say(f"{file} is valid: {', '.join(parts)}")
 
 
 def plan(ctx: typer.Context, file: File, reset_champions: Reset = False, form: Form = "text") -> None:

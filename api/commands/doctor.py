@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from api.commands.errors import UNHEALTHY
-from api.commands.output import Columns, Form, show
+from api.commands.output import Columns, Form, counted, show
 from api.commands.target import settings, store_url, where_of
 
 if TYPE_CHECKING:
@@ -121,10 +121,10 @@ def _config_checks(body: str) -> Iterator[Finding]:
     try:
         document = Document.model_validate_json(body)
     except ValidationError as error:
-        found = f"{error.error_count()} problems; apply a file that this release accepts"
+        found = f"{counted(error.error_count(), 'problem')}; apply a file that this release accepts"
         yield Finding("configuration", "fault", found)
         return
-    counts = f"{len(document.models)} models, {len(document.tasks)} tasks"
+    counts = f"{counted(len(document.models), 'model')}, {counted(len(document.tasks), 'task')}"
     yield Finding("configuration", "ok", counts)
     yield _provider_keys(document)
 

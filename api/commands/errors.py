@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from api.commands.output import plain
+from api.commands.output import counted, plain
 
 DONE, FAILED, USAGE, REFUSED, UNHEALTHY = 0, 1, 2, 3, 4
 
@@ -51,6 +51,6 @@ def _tell(error: Exception) -> None:
         typer.echo(plain(str(problem)), err=True)
     if problems:
         wrong = sum(problem.severity == "error" for problem in problems)
-        fail(f"{problems[0].path} has {wrong} problem{'s' if wrong > 1 else ''}; nothing was changed")
+        fail(f"{problems[0].path} has {counted(wrong, 'problem')}; nothing was changed")
     else:
         fail(str(error))

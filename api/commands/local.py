@@ -12,10 +12,14 @@ from api.commands.target import Move, ReportForm, actor
 from experiments.lifecycle import LIVE
 from router.clock import machine_clock
 from router.control import Control
-from router.errors import InvalidRequest
+from router.errors import InvalidRequest, NotFound
 from storage.exported import export_kind
 from storage.records import Scope
 from storage.store import Store
+
+
+_NONE = "{}"
+"""What is frozen where an experiment ends without a report."""
 
 
 class LocalTarget:
@@ -50,7 +54,10 @@ class LocalTarget:
             from router.planner import render_report
 
             return render_report(self._store, name, machine_clock())
-        return self._control.report(name).body
+        body = self._control.report(name).body
+        if body == _NONE:
+            raise NotFound(f"experiment {name!r} ended before its first report")
+        return body
 
     def promote(self, name: str, why: str, candidate: str | None, force: bool) -> Fields:
         """Make a candidate the champion."""
@@ -118,7 +125,7 @@ def render_report_as(body: str, form: ReportForm) -> str:
 
 
 def _fields(answer: BaseModel) -> Fields:
-    return answer.model_dump(mode="json")
+    return answer.model_dump(mode="json", by_alias=True)
 
 
 def _scope(text: str) -> Scope:

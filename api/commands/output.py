@@ -48,6 +48,15 @@ def show_one(fields: Fields, line: str, form: Listing) -> None:
         say(line)
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "model"), counted(2, "model")
+    ('1 model', '2 models')
+    """
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def time_text(at_ms: object) -> str:
     """A time in UTC to the second, or a dash.
 

@@ -1,11 +1,13 @@
 """replay: recorded outcomes of several models through the real engine."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from api.commands.output import Form
+
+Objective = Literal["reward_per_cost", "reward", "cheapest_non_inferior"]
 
 
 def replay(
@@ -20,29 +22,44 @@ def replay(
         str | None, typer.Option("--control", help="The control; by default the dearest model.")
     ] = None,
     candidates: Annotated[
-        str | None,
-        typer.Option("--candidates", metavar="A,B", help="Models to compare with it; by default all."),
-    ] = None,
+        str, typer.Option("--candidates", metavar="A,B", help="Models to compare with it; by default all.")
+    ] = "",
+    categories: Annotated[
+        str, typer.Option("--categories", metavar="A,B", help="Categories to replay; by default all.")
+    ] = "",
     repeat: Annotated[
         int, typer.Option("--repeat", min=1, max=1_000, help="Times each prompt is served.")
     ] = 1,
+    objective: Annotated[
+        Objective, typer.Option("--objective", help="What the shares maximise.")
+    ] = "reward_per_cost",
     margin: Annotated[
         float, typer.Option("--margin", min=0.0, max=1.0, help="Loss of reward that counts as not worse.")
-    ] = 0.02,
+    ] = 0.05,
     max_bad: Annotated[
         float,
-        typer.Option(
-            "--max-bad", min=0.0, max=1.0, help="Share of bad rows above which the file is refused."
-        ),
+        typer.Option("--max-bad", min=0.0, max=1.0, help="Share of bad rows above which it is refused."),
     ] = 0.01,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of order and draws.")] = 1,
     form: Form = "text",
 ) -> None:
     """Run recorded outcomes through the engine: one experiment per category, with a verdict each."""
     from evaluation.replay_command import run
 
-    chosen = tuple(part.strip() for part in candidates.split(",") if part.strip()) if candidates else None
-    raise typer.Exit(
-        run(
-            file, control=control, candidates=chosen, repeat=repeat, margin=margin, max_bad=max_bad, form=form
-        )
+    code = run(
+        file,
+        control=control,
+        candidates=_listed(candidates),
+        categories=_listed(categories),
+        repeat=repeat,
+        objective=objective,
+        margin=margin,
+        max_bad=max_bad,
+        seed=seed,
+        output=form,
     )
+    raise typer.Exit(code)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

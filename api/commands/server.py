@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from api.commands.output import say
+from api.commands.output import counted, say
 from api.commands.target import open_local, settings, where_of
 
 
@@ -48,7 +48,7 @@ def tick(ctx: typer.Context) -> None:
         planner.release()
         reported = sum(store.report(row.id) is not None for row in store.state().experiments)
     if ticked:
-        say(f"ticked; {reported} experiments have a report")
+        say(f"ticked; reports of {counted(reported, 'experiment')} are there")
     else:
         say("another planner is at work; nothing was done")
 

@@ -32,7 +32,8 @@ def test_the_allow_list_is_what_the_official_client_can_send() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["base_url", "api_base", "api_key", "provider", "headers", "extra_body", "fallbacks", "url", "Model", ""]
+    "field",
+    ["base_url", "api_base", "api_key", "provider", "headers", "extra_body", "fallbacks", "url", "Model", ""],
 )
 def test_an_unknown_field_is_refused_by_name(field: str) -> None:
     """Gateways were robbed through a forwarded `api_base`: what is not on the list does not pass."""
@@ -84,7 +85,9 @@ def test_a_header_goes_before_the_model_field_and_that_before_metadata() -> None
 
 def test_empty_names_count_as_not_given() -> None:
     """A client that always sends the header with an empty value names no unit, not the unit ''."""
-    route = read([(b"x-pointsman-unit", b""), (b"x-session-id", b"")], user="", metadata={"session_id": ""}).route
+    route = read(
+        [(b"x-pointsman-unit", b""), (b"x-session-id", b"")], user="", metadata={"session_id": ""}
+    ).route
     assert (route.unit, route.session, route.user) == (None, None, None)
 
 
@@ -145,7 +148,10 @@ def test_the_newest_user_message_is_what_rules_read() -> None:
     """An assistant's answer, or an older question, must not choose the task of the new one."""
     messages = [
         {"role": "user", "content": "old invoice"},
-        {"role": "user", "content": [{"type": "text", "text": "new"}, {"type": "image_url"}, {"text": "lines"}]},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "new"}, {"type": "image_url"}, {"text": "lines"}],
+        },
         {"role": "assistant", "content": "refund"},
     ]
     assert newest_user_text(messages) == "new\nlines"

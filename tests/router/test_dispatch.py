@@ -64,7 +64,9 @@ def house(servers: dict[str, UpstreamServer]) -> Iterator[House]:
 
 def ask(house: House, model: str = "auto", **fields: Any) -> Answer:
     """One whole answer."""
-    chat = read_chat(orjson.dumps({"model": model, "messages": [{"role": "user", "content": "2+2?"}], **fields}))
+    chat = read_chat(
+        orjson.dumps({"model": model, "messages": [{"role": "user", "content": "2+2?"}], **fields})
+    )
     return house.run(house.dispatcher.answer(house.engine.route(chat.route), chat))
 
 
@@ -97,7 +99,7 @@ def ask_stream(house: House, model: str = "auto", **fields: Any) -> tuple[list[A
 def only_call(house: House) -> dict[str, Any]:
     """The one call row there must be."""
     calls = house.calls()
-    assert len(calls) == 1
+    assert len(calls) == len(house.finished) == 1
     return calls[0]
 
 
@@ -142,7 +144,12 @@ def test_the_fallback_answers_when_the_decided_model_fails(
     else:
         assert ask(house).fallback_from == "big"
     call = only_call(house)
-    assert (call["served_model"], call["diverted"], call["error"], call["attempts"]) == ("small", True, None, 2)
+    assert (call["served_model"], call["diverted"], call["error"], call["attempts"]) == (
+        "small",
+        True,
+        None,
+        2,
+    )
 
 
 @pytest.mark.parametrize(("code", "data"), FAULTS)
@@ -155,7 +162,12 @@ def test_a_pinned_model_has_no_fallback_and_its_failure_has_a_name(
     with pytest.raises(UpstreamFailed):
         ask_stream(house, "big") if streaming else ask(house, "big")
     call = only_call(house)
-    assert (call["served_model"], call["diverted"], call["error"], call["attempts"]) == ("big", False, code, 1)
+    assert (call["served_model"], call["diverted"], call["error"], call["attempts"]) == (
+        "big",
+        False,
+        code,
+        1,
+    )
     assert not servers["small"].requests
 
 
@@ -174,7 +186,10 @@ def test_a_plain_answer_is_charged_by_its_usage_and_carries_the_decision(
     assert (call["input_tokens"], call["output_tokens"], call["attempts"]) == (100, 20, 1)
     assert 0 < call["latency_ms"] < 5_000
     assert (request.path, request.body["model"]) == ("/v1/chat/completions", "big-upstream")
-    assert (request.headers["authorization"], request.headers["accept-encoding"]) == (f"Bearer {KEY}", "identity")
+    assert (request.headers["authorization"], request.headers["accept-encoding"]) == (
+        f"Bearer {KEY}",
+        "identity",
+    )
 
 
 def test_a_refused_attempt_costs_nothing_and_a_lost_one_is_estimated(
@@ -191,7 +206,9 @@ def test_a_refused_attempt_costs_nothing_and_a_lost_one_is_estimated(
     assert lost["cost_usd"] == pytest.approx(COST["small"] + 5 * 10 / 1e6)
 
 
-@pytest.mark.parametrize("usage", [None, {}, {**USAGE, "prompt_tokens": -5}, {**USAGE, "completion_tokens": 10**15}])
+@pytest.mark.parametrize(
+    "usage", [None, {}, {**USAGE, "prompt_tokens": -5}, {**USAGE, "completion_tokens": 10**15}]
+)
 def test_missing_or_absurd_usage_is_estimated_and_said_so(
     servers: dict[str, UpstreamServer], house: House, usage: object
 ) -> None:
@@ -222,7 +239,12 @@ def test_a_refusal_is_passed_on_and_no_fallback_is_asked(
 ) -> None:
     """The client's own mistake would be one with every model; the upstream says best what it is."""
     url = f"{servers['big'].url}/chat/completions"
-    said = {"message": f"bad tools at {url} with {KEY}", "type": "invalid_request_error", "code": 7, "param": "tools"}
+    said = {
+        "message": f"bad tools at {url} with {KEY}",
+        "type": "invalid_request_error",
+        "code": 7,
+        "param": "tools",
+    }
     servers["big"].will(status(422, {"error": {**said, "internal": {"host": "10.0.0.1"}}}, "x-secret: 1\r\n"))
     error = failure(house)
     assert isinstance(error, UpstreamRefused)
@@ -235,7 +257,9 @@ def test_a_refusal_is_passed_on_and_no_fallback_is_asked(
     assert only_call(house)["error"] == "upstream_refused"
 
 
-@pytest.mark.parametrize("body", [b"<html>10.0.0.1</html>", b"[]", b'{"error":"no"}', b'{"error":{"message":4}}'])
+@pytest.mark.parametrize(
+    "body", [b"<html>10.0.0.1</html>", b"[]", b'{"error":"no"}', b'{"error":{"message":4}}']
+)
 def test_a_refusal_in_an_unknown_shape_shows_nothing_of_the_upstream(
     servers: dict[str, UpstreamServer], house: House, body: bytes
 ) -> None:
@@ -253,7 +277,12 @@ def test_a_refusal_in_an_unknown_shape_shows_nothing_of_the_upstream(
      (503, "retry-after: 99999\r\n", 503, 3_600), (529, "", 503, None), (500, "", 502, None), (401, "", 502, None)],
 )  # fmt: skip
 def test_the_client_sees_a_fitting_status_and_when_to_come_back(
-    servers: dict[str, UpstreamServer], house: House, code: int, header: str, seen: int, retry_after_s: int | None
+    servers: dict[str, UpstreamServer],
+    house: House,
+    code: int,
+    header: str,
+    seen: int,
+    retry_after_s: int | None,
 ) -> None:
     """Our missing credit or a wrong key is no 401 of the client's; a busy upstream is worth a retry."""
     servers["big"].will(status(code, {}, header))
@@ -326,7 +355,11 @@ def test_when_all_are_silent_the_client_hears_it_within_the_tasks_time(
     assert error.status == 504
     assert time.monotonic() - started == pytest.approx(1.5, abs=0.3)
     call = only_call(house)
-    assert (call["error"], call["attempts"], call["latency_ms"]) == ("timeout", 2, pytest.approx(1_500, abs=300))
+    assert (call["error"], call["attempts"], call["latency_ms"]) == (
+        "timeout",
+        2,
+        pytest.approx(1_500, abs=300),
+    )
 
 
 def test_an_answer_that_drips_is_over_with_the_tasks_time(
@@ -342,7 +375,9 @@ def test_an_answer_that_drips_is_over_with_the_tasks_time(
     assert time.monotonic() - started < 3.5
 
 
-def test_a_stream_carries_the_decision_in_every_chunk(servers: dict[str, UpstreamServer], house: House) -> None:
+def test_a_stream_carries_the_decision_in_every_chunk(
+    servers: dict[str, UpstreamServer], house: House
+) -> None:
     """The id is the one field that every client keeps; the usage chunk was not asked for."""
     events, decision = ask_stream(house)
     assert [part["id"] for part in events[:-1]] == [decision.id] * 4
@@ -350,7 +385,11 @@ def test_a_stream_carries_the_decision_in_every_chunk(servers: dict[str, Upstrea
     assert not any("usage" in part for part in events[:-1])
     assert events[-1] == "[DONE]"
     call = only_call(house)
-    assert (call["error"], call["cost_estimated"], call["cost_usd"]) == (None, False, pytest.approx(COST["big"]))
+    assert (call["error"], call["cost_estimated"], call["cost_usd"]) == (
+        None,
+        False,
+        pytest.approx(COST["big"]),
+    )
     assert 0 < call["first_token_ms"] <= call["latency_ms"]
 
 
@@ -359,7 +398,12 @@ def test_a_stream_carries_the_decision_in_every_chunk(servers: dict[str, Upstrea
     [
         (stream(*GOOD_STREAM), False),
         (stream(*TEXT, event(chunk(finish="stop", usage=USAGE)), DONE), False),
-        (stream(event(chunk("fo", usage={**USAGE, "completion_tokens": 1})), *TEXT, FINISH, USAGE_EVENT, DONE), False),
+        (
+            stream(
+                event(chunk("fo", usage={**USAGE, "completion_tokens": 1})), *TEXT, FINISH, USAGE_EVENT, DONE
+            ),
+            False,
+        ),
         (stream(*TEXT, FINISH, DONE), True),
         (stream(*TEXT, FINISH, event(chunk(choices=[], usage={"prompt_tokens": True})), DONE), True),
     ],
@@ -440,7 +484,9 @@ def test_a_truncated_stream_never_looks_complete(
     assert not servers["small"].requests
 
 
-def test_two_choices_are_complete_when_both_are_finished(servers: dict[str, UpstreamServer], house: House) -> None:
+def test_two_choices_are_complete_when_both_are_finished(
+    servers: dict[str, UpstreamServer], house: House
+) -> None:
     """With n=2 one finish_reason is half an answer."""
     both = [event(chunk("a", index=0)), event(chunk("b", index=1)), event(chunk(finish="stop", index=1))]
     servers["big"].will(stream(*both), stream(*both, FINISH), stream(event(chunk("a", finish="stop"))))
@@ -469,7 +515,9 @@ def test_leaving_a_stream_cuts_the_upstream_and_pays_for_what_came(
 ) -> None:
     """A client that leaves is no error of the model, and its tokens are not free."""
     servers["big"].will(silent_after(*TEXT))
-    chat = read_chat(orjson.dumps({"model": "auto", "stream": True, "messages": [{"role": "user", "content": "2+2?"}]}))
+    chat = read_chat(
+        orjson.dumps({"model": "auto", "stream": True, "messages": [{"role": "user", "content": "2+2?"}]})
+    )
 
     async def leave() -> None:
         relay = await house.dispatcher.stream(house.engine.route(chat.route), chat)
@@ -505,7 +553,12 @@ def test_a_cancelled_call_is_recorded_once_and_blames_nobody(
 
     house.run(cancelled())
     call = only_call(house)
-    assert (call["error"], call["attempts"], call["cost_estimated"], call["input_tokens"]) == (None, 1, True, 5)
+    assert (call["error"], call["attempts"], call["cost_estimated"], call["input_tokens"]) == (
+        None,
+        1,
+        True,
+        5,
+    )
     _wait_until(lambda: len(servers["big"].left_after_s) == 1)
 
 
@@ -517,7 +570,9 @@ def test_connections_are_used_again_after_answers_and_streams(
 
     async def several() -> None:
         for streaming in (False, True, True, False):
-            chat = read_chat(orjson.dumps({"model": "auto", "stream": streaming, "messages": [{"role": "user"}]}))
+            chat = read_chat(
+                orjson.dumps({"model": "auto", "stream": streaming, "messages": [{"role": "user"}]})
+            )
             decision = house.engine.route(chat.route)
             if not streaming:
                 await house.dispatcher.answer(decision, chat)

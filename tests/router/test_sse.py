@@ -20,7 +20,9 @@ ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 def streams(draw: st.DrawFn) -> bytes:
     """Bytes that look like a stream, with all three kinds of line end."""
     lines = draw(st.lists(st.tuples(LINES, ENDS), max_size=30))
-    return b"".join(line + end for line, end in lines) + draw(st.sampled_from([b"", b"data: tail", b"data: t\r"]))
+    return b"".join(line + end for line, end in lines) + draw(
+        st.sampled_from([b"", b"data: tail", b"data: t\r"])
+    )
 
 
 def parse(pieces: list[bytes], max_bytes: int = 1_000) -> tuple[list[bytes], bool]:

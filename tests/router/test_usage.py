@@ -49,7 +49,12 @@ def test_all_that_a_model_writes_counts_as_output() -> None:
 
 def test_a_reply_says_when_its_usage_is_an_estimate() -> None:
     """Nobody may take a guess for a measurement; what the upstream says besides stays."""
-    reported = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7, "prompt_tokens_details": {"x": 1}}
+    reported = {
+        "prompt_tokens": 3,
+        "completion_tokens": 4,
+        "total_tokens": 7,
+        "prompt_tokens_details": {"x": 1},
+    }
     assert usage_fields(reported, Usage(3, 4), 0.5) == {**reported, "cost": 0.5}
     assert usage_fields({"prompt_tokens": -3}, Usage(3, 4, estimated=True), None) == {
         "prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7, "estimated": True, "cost": None,

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from router.decision_id import Signer, SigningKey
 from router.dispatch import Dispatcher, Limits
 from router.engine import Engine
 from storage.memory import MemoryStore
-from storage.records import PutConfig
+from storage.records import CallRow, PutConfig
 from tests.servers.upstream import UpstreamServer
 
 PRICES = {"big": {"input": 10.0, "output": 30.0}, "small": {"input": 1.0, "output": 2.0}, "free": None}
@@ -45,20 +46,47 @@ def document(urls: Mapping[str, str], **changes: Any) -> dict[str, Any]:
         if PRICES.get(name):
             models[name]["price"] = PRICES[name]
     fallbacks = [name for name in urls if name == "small"]
-    tasks = {"support": {}, "support/billing": {"match": {"keywords": ["invoice"]}}, "math": {"timeout_s": 1.5}}
-    return {"models": models, "default": "big", "fallbacks": fallbacks, "tasks": tasks, "timeout_s": 20.0, **changes}
+    tasks = {
+        "support": {},
+        "support/billing": {"match": {"keywords": ["invoice"]}},
+        "math": {"timeout_s": 1.5},
+    }
+    return {
+        "models": models,
+        "default": "big",
+        "fallbacks": fallbacks,
+        "tasks": tasks,
+        "timeout_s": 20.0,
+        **changes,
+    }
 
 
 class House:
     """Store, engine and dispatcher over the models of a configuration."""
 
-    def __init__(self, config: Mapping[str, Any], limits: Limits | None = None, keys: Mapping[str, str] | None = None):
+    def __init__(
+        self, config: Mapping[str, Any], limits: Limits | None = None, keys: Mapping[str, str] | None = None
+    ):
         self.store = MemoryStore()
         self.store.commit([PutConfig(orjson.dumps(config).decode(), 0)])
         self.engine = Engine(self.store, SIGNER, follow=False)
         self.transport = AiohttpTransport()
         known = {name: KEY for name in config["models"]} if keys is None else keys
         self.dispatcher = Dispatcher(self.engine, self.transport, known, limits)
+        self.finished: list[CallRow] = []
+        """Every call row that was queued, before the ledger drops what it has already."""
+        self._listen()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Where the gateway runs while it is served."""
+
+    def _listen(self) -> None:
+        queue = self.engine.recorder.finished
+
+        def finished(row: CallRow) -> None:
+            self.finished.append(row)
+            queue(row)
+
+        self.engine.recorder.finished = finished  # type: ignore[method-assign]  # reason: the real one follows
 
     def start(self, definition: Experiment) -> None:
         """Run an experiment."""
@@ -82,6 +110,13 @@ class House:
                 await self.transport.close()
 
         return asyncio.run(all_of_it())
+
+    def tasks(self) -> int:
+        """How many tasks the served gateway runs now."""
+        assert self.loop is not None
+        done: Future[int] = Future()
+        self.loop.call_soon_threadsafe(lambda: done.set_result(len(asyncio.all_tasks(self.loop))))
+        return done.result(5)
 
     def close(self) -> None:
         """End the engine's threads."""
@@ -111,6 +146,7 @@ def serving(house: House) -> Iterator[str]:
     server = uvicorn.Server(config)
 
     async def serve() -> None:
+        house.loop = asyncio.get_running_loop()
         await server.serve()
         await house.transport.close()
 

@@ -160,7 +160,9 @@ def completion(content: str = "four", **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def chunk(content: str | None = None, finish: str | None = None, index: int = 0, **changes: Any) -> dict[str, Any]:
+def chunk(
+    content: str | None = None, finish: str | None = None, index: int = 0, **changes: Any
+) -> dict[str, Any]:
     """A chunk of a streamed answer."""
     delta = {} if content is None else {"content": content}
     choice = {"index": index, "delta": delta, "finish_reason": finish, "logprobs": None}
@@ -175,7 +177,12 @@ def event(data: object) -> bytes:
     return b"data: " + (data if isinstance(data, bytes) else orjson.dumps(data)) + b"\n\n"
 
 
-ROLE = event({**chunk(), "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})
+ROLE = event(
+    {
+        **chunk(),
+        "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}],
+    }
+)
 TEXT = [ROLE, event(chunk("fo")), event(chunk("ur"))]
 FINISH = event(chunk(finish="stop"))
 USAGE_EVENT = event(chunk(choices=[], usage=USAGE))

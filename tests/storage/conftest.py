@@ -51,7 +51,9 @@ class Scene:
     sequence: int = 0
     definitions: dict[int, Experiment] = field(default_factory=dict)
 
-    def start(self, experiment_id: int = 1, name: str = "first", task: str = "support", **fields: Any) -> ExperimentRow:
+    def start(
+        self, experiment_id: int = 1, name: str = "first", task: str = "support", **fields: Any
+    ) -> ExperimentRow:
         """A running experiment with its epochs 0 and 1 opened now."""
         fields.setdefault("candidates", ("dear", "cheap"))
         definition = Experiment(name=name, task=task, **fields)
@@ -62,7 +64,9 @@ class Scene:
         self.definitions[experiment_id] = definition
         return replace(row, version=1)
 
-    def next_epoch(self, number: int, shares: tuple[float, ...] = (0.25, 0.75), experiment_id: int = 1) -> None:
+    def next_epoch(
+        self, number: int, shares: tuple[float, ...] = (0.25, 0.75), experiment_id: int = 1
+    ) -> None:
         """Close the open epoch now and open another."""
         self.store.commit([OpenEpoch(Epoch(experiment_id, number, self.now, shares))], now_ms=self.now)
 
@@ -157,7 +161,9 @@ def without_extras(cell: CellRow) -> CellRow:
 
 
 @pytest.fixture(scope="session", params=sorted(KINDS))
-def new_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Store]:
+def new_store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Store]:
     """A maker of empty stores of one kind."""
     kind: str = request.param
     return lambda: KINDS[kind](tmp_path_factory.mktemp(kind))

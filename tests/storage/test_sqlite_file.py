@@ -1,11 +1,12 @@
 """What only the SQLite store promises: one file that several processes share and that faults do not spoil."""
 
 import multiprocessing
+import resource
 import sqlite3
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -91,9 +92,8 @@ def test_threads_that_write_and_read_at_once_lose_nothing(open_scene):
 
     def read():
         while not done.is_set():
-            for cell in scene.store.cells(1):
-                if cell.moments and cell.moments["reward"][0] != cell.counts[0]:
-                    broken.append(cell)
+            cells = scene.store.cells(1)
+            broken.extend(cell for cell in cells if cell.moments["reward"][0] != cell.counts[0])
             scene.store.assignment(1, batches[0][0].unit)
 
     done = threading.Event()
@@ -242,6 +242,60 @@ def test_a_full_file_refuses_whole_batches_and_recovers(open_scene):
     scene.store.close()
 
 
+def write_to_the_limit(scene, pipe):
+    """In a child: let no file grow by more than 200 kB, write until refused, lift the limit, go on."""
+    size = scene.store._file._path.stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 200_000, resource.RLIM_INFINITY))
+    accepted = 0
+    with suppress(StoreUnavailable):
+        for first in range(0, 100_000, 50):
+            scene.record(*outcomes(scene, 50, first))
+            accepted += 50
+    before = sum(cell.counts[0] for cell in scene.store.cells(1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    scene.record(*outcomes(scene, 50, 500_000))
+    scene.check()
+    pipe.send((accepted, before, sum(cell.counts[0] for cell in scene.store.cells(1))))
+    scene.store.close()
+
+
+def test_a_failed_write_is_refused_and_the_file_stays_whole(open_scene, path):
+    """A write that the system refuses in the midst of a commit leaves no trace of the batch."""
+    scene = open_scene()
+    scene.start()
+    receive, send = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(target=write_to_the_limit, args=(scene, send))
+    child.start()
+    assert receive.poll(20)
+    accepted, before, after = receive.recv()
+    child.join(20)
+    assert 0 < accepted < 100_000
+    assert (before, after) == (accepted, accepted + 50)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    scene.store.close()
+
+
+def test_a_copy_made_under_load_is_a_whole_ledger(open_scene, path, scene_on):
+    """A backup is taken while servers write; it must open and be consistent in itself."""
+    scene = open_scene()
+    scene.start()
+    copy = path.with_name("copy.db")
+    with ThreadPoolExecutor(1) as pool:
+        load = pool.submit(lambda: [scene.record(*outcomes(scene, 5, 5 * n)) for n in range(60)])
+        while not scene.store.cells(1) and not load.done():
+            pass
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        load.result()
+    restored = scene_on(SqliteStore(copy))
+    restored.definitions = scene.definitions
+    restored.check()
+    assert 0 < sum(cell.counts[0] for cell in restored.store.cells(1)) <= 300
+    for one in (scene, restored):
+        one.store.close()
+
+
 def test_a_lock_held_too_long_is_reported_and_passes(open_scene, path):
     """Another process that hangs in a transaction must not hang everybody."""
     scene = open_scene(patience_ms=50)
@@ -273,7 +327,9 @@ def test_a_newer_schema_is_refused_with_clear_words(open_scene, path):
     open_scene().store.close()
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("UPDATE meta SET schema_version = ?", (VERSION + 1,))
-    with pytest.raises(StoreIncompatible, match=rf"schema {VERSION + 1}, this release reads schema {VERSION}; .*newer"):
+    with pytest.raises(
+        StoreIncompatible, match=rf"schema {VERSION + 1}, this release reads schema {VERSION}; .*newer"
+    ):
         SqliteStore(path)
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("UPDATE meta SET schema_version = 0")
@@ -308,7 +364,7 @@ def test_a_missing_folder_is_named(tmp_path):
         SqliteStore(tmp_path)
 
 
-def test_processes_that_open_a_new_file_at_once_all_succeed(tmp_path):
+def test_all_who_open_a_new_file_at_once_succeed(tmp_path):
     """`serve --workers 8` on an empty folder starts eight of them."""
     for attempt in range(5):
         path = tmp_path / f"{attempt}.db"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 UNITS = st.integers(0, 5)
 AMOUNTS = st.sampled_from([None, 0.0, 0.1, 0.3, 1.25])
@@ -16,90 +16,90 @@ VALUES = st.tuples(
 )
 
 
-@pytest.fixture(scope="module")
-def histories(scenes_of_every_kind):
-    """The machine of random histories over one scene per kind of store."""
+class Histories(RuleBasedStateMachine):
+    """Requests, calls, feedback, replays, passing time and new epochs in any order."""
 
-    class Histories(RuleBasedStateMachine):
-        """Requests, calls, feedback, replays, passing time and new epochs in any order."""
+    decisions = Bundle("decisions")
+    open_scenes = None  # set by the test: one empty scene per kind of store, in a folder
 
-        decisions = Bundle("decisions")
+    def __init__(self):
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.scenes = self.open_scenes(Path(self.folder.name))
+        self.epoch = 1
+        for scene in self.scenes:
+            scene.start(
+                reward={"kind": "score", "window": "10s", "missing": 0.0}, objective={"cost_cap_usd": 1.0}
+            )
 
-        def __init__(self):
-            super().__init__()
-            self.folder = tempfile.TemporaryDirectory()
-            self.scenes = scenes_of_every_kind(Path(self.folder.name))
-            self.epoch = 1
-            for scene in self.scenes:
-                scene.start(reward={"kind": "score", "window": "10s", "missing": 0.0}, objective={"cost_cap_usd": 1.0})
+    def everywhere(self, act):
+        """Do the same on every store and insist on the same answer."""
+        first, *others = [act(scene) for scene in self.scenes]
+        for other in others:
+            assert other == first
+        return first
 
-        def everywhere(self, act):
-            """Do the same on every store and insist on the same answer."""
-            first, *others = [act(scene) for scene in self.scenes]
-            for other in others:
-                assert other == first
-            return first
+    @rule(target=decisions, unit=UNITS, arm=st.integers(0, 1), degraded=st.booleans())
+    def decide(self, unit, arm, degraded):
+        epoch = 0 if degraded else self.epoch
+        made = [scene.decision(unit, arm, epoch, degraded=degraded) for scene in self.scenes]
+        return made[0]
 
-        @rule(target=decisions, unit=UNITS, arm=st.integers(0, 1), degraded=st.booleans())
-        def decide(self, unit, arm, degraded):
-            epoch = 0 if degraded else self.epoch
-            made = [scene.decision(unit, arm, epoch, degraded=degraded) for scene in self.scenes]
-            return made[0]
+    @rule(row=decisions)
+    def write_decision(self, row):
+        self.everywhere(lambda scene: scene.record(row))
 
-        @rule(row=decisions)
-        def write_decision(self, row):
-            self.everywhere(lambda scene: scene.record(row))
+    @rule(row=decisions, cost=AMOUNTS, failed=st.booleans(), diverted=st.booleans())
+    def finish(self, row, cost, failed, diverted):
+        error = "timeout" if failed else None
+        self.everywhere(lambda scene: scene.record(scene.call(row, cost, error=error, diverted=diverted)))
 
-        @rule(row=decisions, cost=AMOUNTS, failed=st.booleans(), diverted=st.booleans())
-        def finish(self, row, cost, failed, diverted):
-            error = "timeout" if failed else None
-            self.everywhere(lambda scene: scene.record(scene.call(row, cost, error=error, diverted=diverted)))
-
-        @rule(
-            rows=st.lists(st.tuples(decisions, st.lists(VALUES, min_size=1, max_size=3)), min_size=1, max_size=4),
-            key=st.sampled_from([None, None, "a", "b"]),
-            lag=st.integers(-2, 2),
-        )
-        def report(self, rows, key, lag):
-            def act(scene):
-                occurred = scene.now + lag
-                return scene.record(*[
+    @rule(
+        rows=st.lists(st.tuples(decisions, st.lists(VALUES, min_size=1, max_size=3)), min_size=1, max_size=4),
+        key=st.sampled_from([None, None, "a", "b"]),
+        lag=st.integers(-2, 2),
+    )
+    def report(self, rows, key, lag):
+        def act(scene):
+            occurred = scene.now + lag
+            return scene.record(
+                *[
                     scene.feedback(row, values=tuple(values), idempotency_key=key, occurred_at_ms=occurred)
                     for row, values in rows
-                ])
+                ]
+            )
 
-            self.everywhere(act)
+        self.everywhere(act)
 
-        @rule(step=st.sampled_from([1, 700, 2_500, 9_000]))
-        def wait(self, step):
-            for scene in self.scenes:
-                scene.now += step
+    @rule(step=st.sampled_from([1, 700, 2_500, 9_000]))
+    def wait(self, step):
+        for scene in self.scenes:
+            scene.now += step
 
-        @rule()
-        def open_epoch(self):
-            self.epoch += 1
-            for scene in self.scenes:
-                scene.next_epoch(self.epoch, (0.25, 0.75))
+    @rule()
+    def open_epoch(self):
+        self.epoch += 1
+        for scene in self.scenes:
+            scene.next_epoch(self.epoch, (0.25, 0.75))
 
-        @rule(target=decisions)
-        def outside(self):
-            return multiple(*[scene.decision(experiment_id=0, epoch=0) for scene in self.scenes][:1])
+    @rule(target=decisions)
+    def decide_outside(self):
+        made = [scene.decision(experiment_id=0, epoch=0) for scene in self.scenes]
+        return made[0]
 
-        @invariant()
-        def cells_agree(self):
-            self.everywhere(lambda scene: scene.store.cells(1))
+    @invariant()
+    def cells_agree(self):
+        self.everywhere(lambda scene: scene.store.cells(1))
 
-        def teardown(self):
-            for kind in ("decisions", "calls", "feedback", "units"):
-                self.everywhere(lambda scene, kind=kind: list(scene.store.export(kind)))
-            self.everywhere(lambda scene: scene.store.traffic())
-            self.everywhere(lambda scene: scene.store.state())
-            for scene in self.scenes:
-                assert_recounted(scene)
-                scene.store.close()
-            self.folder.cleanup()
-
-    return Histories
+    def teardown(self):
+        for kind in ("decisions", "calls", "feedback", "units"):
+            self.everywhere(lambda scene, kind=kind: list(scene.store.export(kind)))
+        self.everywhere(lambda scene: scene.store.traffic())
+        self.everywhere(lambda scene: scene.store.state())
+        for scene in self.scenes:
+            assert_recounted(scene)
+            scene.store.close()
+        self.folder.cleanup()
 
 
 def assert_recounted(scene):
@@ -113,8 +113,8 @@ def assert_recounted(scene):
             assert cell.moments[metric] == pytest.approx(sums, rel=1e-9, abs=1e-12)
 
 
-def test_every_store_keeps_the_same_books(histories):
+def test_every_store_keeps_the_same_books(scenes_of_every_kind):
     """Memory drives simulations and SQLite drives production: a difference would make one of them lie."""
-    machine = histories.TestCase
-    machine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
-    machine("runTest").runTest()
+    Histories.open_scenes = staticmethod(scenes_of_every_kind)
+    few = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
+    run_state_machine_as_test(Histories, settings=few)

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage.records import CallRow, DecisionRow, FeedbackRow
+
 COSTS = st.sampled_from([None, 0.25, 0.5, 1.75])
 REWARDS = st.sampled_from([0.0, 1.0])
 LAWS = settings(max_examples=40, deadline=None, derandomize=True)
@@ -57,7 +59,41 @@ def test_any_order_of_arrival_gives_the_same_cells(new_scene, data):
     assert played(new_scene, shuffled, sizes) == played(new_scene, rows)
 
 
-@given(values=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.25, 1.0])), min_size=1, max_size=6))
+def feedback_row(metric, value, state, **fields):
+    """The item of one logged value."""
+    return FeedbackRow(values=((metric, value),), **fields)
+
+
+def rebuilt(scene):
+    """Rows as the ledger exports them: decisions, calls, and one feedback row per logged value."""
+    rows = []
+    for kind, make in (("feedback", feedback_row), ("calls", CallRow), ("decisions", DecisionRow)):
+        for row in scene.store.export(kind):
+            row.pop("counted", None)
+            rows.append(make(**{**row, "unit": bytes.fromhex(row["unit"])}))
+    return rows
+
+
+@given(data=st.data())
+@LAWS
+def test_the_log_alone_rebuilds_the_cells(new_scene, data):
+    """Everything that counts is in the append-only rows; cells and unit rows are only their sum."""
+    count = data.draw(st.integers(1, 4))
+    costs = data.draw(st.lists(COSTS, min_size=count, max_size=count))
+    reports = data.draw(st.lists(REPORTS, min_size=count, max_size=count))
+    errors = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    scene = new_scene()
+    with closing(scene.store):
+        scene.start(reward={"on_error": 0.0})
+        for row in data.draw(st.permutations(story(scene, costs, reports, errors))):
+            scene.record(row)
+        units = sorted(scene.store.export("units"), key=lambda row: row["unit"])
+        assert played(new_scene, rebuilt(scene)) == (scene.store.cells(1), units)
+
+
+@given(
+    values=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.25, 1.0])), min_size=1, max_size=6)
+)
 @LAWS
 def test_the_greatest_time_wins_whatever_arrives_when(new_scene, values):
     """One total order of (time, value) decides, so every node agrees which value counts."""
@@ -86,7 +122,9 @@ def test_sums_of_any_amounts_equal_their_recomputation_to_round_off(new_scene, a
     """Values enter, leave and enter again by differences; the error may not grow beyond round-off."""
     scene = new_scene()
     with closing(scene.store):
-        scene.start(reward={"kind": "score", "range": (-5.0, 5.0)}, objective={"kind": "cheapest_non_inferior"})
+        scene.start(
+            reward={"kind": "score", "range": (-5.0, 5.0)}, objective={"kind": "cheapest_non_inferior"}
+        )
         for cost, value, unit in amounts:
             decision = scene.decision(unit)
             scene.record(decision, scene.call(decision, cost), scene.feedback(decision, value / 3))

@@ -106,7 +106,9 @@ def test_expecting_a_row_that_is_not_there_is_refused(store, unborn):
 
 def test_a_commit_is_all_or_nothing(store):
     """A promotion changes route, experiment, epoch, report and audit together, or nothing at all."""
-    store.commit([PutExperiment(replace(draft(), state=State.RUNNING)), OpenEpoch(Epoch(1, 1, 10, (0.5, 0.5)))])
+    store.commit(
+        [PutExperiment(replace(draft(), state=State.RUNNING)), OpenEpoch(Epoch(1, 1, 10, (0.5, 0.5)))]
+    )
     before, epochs = store.state(), store.epochs(1)
     ended = replace(draft(), state=State.PROMOTED, version=1)
     everything = [
@@ -185,7 +187,9 @@ def test_moves_outside_the_life_cycle_are_refused(store, old, new):
     """An ended experiment stays ended, whoever asks."""
     store.commit([PutExperiment(draft())])
     row = draft()
-    for state in {State.DRAFT: (), State.STOPPED: (old,), State.RUNNING: (old,)}.get(old, (State.RUNNING, old)):
+    for state in {State.DRAFT: (), State.STOPPED: (old,), State.RUNNING: (old,)}.get(
+        old, (State.RUNNING, old)
+    ):
         row = replace(row, version=row.version + 1, state=state)
         store.commit([PutExperiment(row)])
     with pytest.raises(StoreConflict, match=f"is {old} and cannot become {new}"):
@@ -302,7 +306,9 @@ def test_the_audit_shows_the_newest_entries_first(store):
 def test_experiments_are_listed_in_the_order_they_were_made(store):
     """Numbers come from hashes; people read lists by age."""
     for experiment_id, created_at_ms in ((9, 1), (3, 2), (5, 2)):
-        row = replace(draft(experiment_id, f"e{experiment_id}", f"t{experiment_id}"), created_at_ms=created_at_ms)
+        row = replace(
+            draft(experiment_id, f"e{experiment_id}", f"t{experiment_id}"), created_at_ms=created_at_ms
+        )
         store.commit([PutExperiment(row)])
     assert [row.id for row in store.state().experiments] == [9, 3, 5]
 
@@ -312,6 +318,12 @@ def test_a_closed_store_says_so(new_store):
     store = new_store()
     store.close()
     store.close()
-    for use in (store.state, store.state_version, store.audit, store.traffic, lambda: store.record(Batch(), 1)):
+    for use in (
+        store.state,
+        store.state_version,
+        store.audit,
+        store.traffic,
+        lambda: store.record(Batch(), 1),
+    ):
         with pytest.raises(StoreUnavailable, match="closed"):
             use()

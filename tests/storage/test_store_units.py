@@ -163,7 +163,9 @@ def test_latency_is_counted_once_and_moves_with_reports(scene):
 
 def test_traffic_counts_decisions_inside_and_outside_experiments(scene):
     """The share of `no_unit`, `ineligible` or `unrouted` traffic is read here."""
-    outside = [scene.decision(unit, experiment_id=0, epoch=0, task="", reason="unrouted") for unit in range(3)]
+    outside = [
+        scene.decision(unit, experiment_id=0, epoch=0, task="", reason="unrouted") for unit in range(3)
+    ]
     scene.record(*outside, scene.decision("ann"))
     scene.record(scene.decision("bob"), scene.decision("cid", experiment_id=0, epoch=0, reason="champion"))
     assert scene.store.traffic() == [
@@ -203,7 +205,9 @@ def test_an_export_is_one_experiments_rows_in_order(scene, kind):
     scene.start(2, "second", "sales")
     rows = [scene.decision(unit, arm=unit % 2, experiment_id=1 + unit % 2) for unit in range(8)]
     for decision in reversed(rows):
-        scene.record(decision, scene.call(decision), scene.feedback(decision, values=(("reward", 1.0), ("n", 2.0))))
+        scene.record(
+            decision, scene.call(decision), scene.feedback(decision, values=(("reward", 1.0), ("n", 2.0)))
+        )
     exported = list(scene.store.export(kind))
     assert len(exported) == {"feedback": 16}.get(kind, 8)
     assert {row["unit"] for row in exported} == {row.unit.hex() for row in rows}
@@ -219,7 +223,9 @@ def test_exported_fields_are_those_that_were_recorded(scene):
     """What a user downloads is what the ledger holds, with truth values as truth values."""
     decision = scene.decision("ann", arm=1)
     call = scene.call(decision, diverted=True, error="timeout", cost_estimated=True, first_token_ms=12.5)
-    feedback = scene.feedback(decision, 0.0, idempotency_key="k", comment="slow", occurred_at_ms=scene.now - 5)
+    feedback = scene.feedback(
+        decision, 0.0, idempotency_key="k", comment="slow", occurred_at_ms=scene.now - 5
+    )
     scene.record(decision, call, feedback)
     (exported,) = scene.store.export("calls")
     assert exported["counted"] is True

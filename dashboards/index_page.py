@@ -1,0 +1,107 @@
+"""The overview: every experiment and where it stands, and the model that serves each task."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from dashboards.pages import fill
+from dashboards.share_chart import series_of
+
+STRIP = 120.0
+"""Width of the small drawing of shares."""
+
+
+class ShareEntry(BaseModel):
+    """One candidate's part of new traffic; the first entry is the control's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    candidate: str
+    share: float
+    dropped: bool = False
+
+
+class ExperimentEntry(BaseModel):
+    """What the overview takes of an experiment; further keys are left aside."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    task: str
+    state: str
+    mode: str = ""
+    unit: str = ""
+    shares: tuple[ShareEntry, ...] = ()
+    started_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    ended_because: str = ""
+    verdict: str | None = None
+    """Kind of the newest report's verdict; None before the first report."""
+    leader: str | None = None
+    """Candidate that the verdict names."""
+    units: int | None = None
+    """Units assigned, by the newest report."""
+
+
+class RouteEntry(BaseModel):
+    """What the overview takes of a route; further keys are left aside."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    champion: str
+    own: bool = True
+    """False where the champion is a parent task's or the default."""
+    source: str | None = None
+    """file, hand, promotion or rollback."""
+    changed_at_ms: int | None = None
+    changed_by: str | None = None
+    previous: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """One candidate's piece of the strip of shares."""
+
+    at: float
+    width: float
+    series: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One experiment, ready to be set."""
+
+    entry: ExperimentEntry
+    link: str
+    strip: tuple[_Segment, ...]
+    most: ShareEntry | None
+    """Candidate with the largest share."""
+
+
+_EXPERIMENTS = TypeAdapter(tuple[ExperimentEntry, ...])
+_ROUTES = TypeAdapter(tuple[RouteEntry, ...])
+
+
+def render_html(experiments: Sequence[Mapping[str, object]], routes: Sequence[Mapping[str, object]]) -> str:
+    """The overview of experiments (keys of ExperimentEntry) and routes (keys of RouteEntry)."""
+    entries = _EXPERIMENTS.validate_python(experiments)
+    return fill(
+        "index.html",
+        lines=[_line(entry) for entry in entries],
+        routes=_ROUTES.validate_python(routes),
+        live=any(entry.state == "running" for entry in entries),
+        strip=STRIP,
+    )
+
+
+def _line(entry: ExperimentEntry) -> _Line:
+    segments, at = [], 0.0
+    for arm, part in enumerate(entry.shares):
+        segments.append(_Segment(round(at * STRIP, 1), round(part.share * STRIP, 1), series_of(arm)))
+        at += part.share
+    most = max(entry.shares, key=lambda part: part.share, default=None)
+    link = f"/v1/experiments/{quote(entry.name, safe='~')}/report?format=html"
+    return _Line(entry, link, tuple(segments), most)

@@ -1,0 +1,74 @@
+"""docs/configuration.md says exactly what the schema takes: every field, no other, with its default."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from experiments.definition import Decision, Experiment, Guardrail, Objective, Reward
+from experiments.duration import text as duration_text
+from router.config import Document, Match, Model, Price, Task
+
+DOCS = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+SECTIONS: dict[str, type[BaseModel]] = {
+    "The file": Document,
+    "`models.<name>`": Model,
+    "`models.<name>.price`": Price,
+    "`tasks.<name>`": Task,
+    "`tasks.<name>.match`": Match,
+    "`experiments.<name>`": Experiment,
+    "`experiments.<name>.reward`": Reward,
+    "`experiments.<name>.objective`": Objective,
+    "`experiments.<name>.guardrails[]`": Guardrail,
+    "`experiments.<name>.decision`": Decision,
+}
+
+
+def documented(heading: str) -> dict[str, str]:
+    """Field and default of each row of a section's table."""
+    section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", DOCS, re.MULTILINE | re.DOTALL)
+    assert section is not None, heading
+    rows = [line.split(" | ") for line in section[1].splitlines() if line.startswith("| `")]
+    return {row[0].strip("| `"): row[2].strip("`") for row in rows}
+
+
+def default_of(model: type[BaseModel], name: str) -> str:
+    """A field's default as the file would write it."""
+    field = model.model_fields[name]
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(default, BaseModel):
+        return "see below"
+    if default is None:
+        return "none"
+    if name == "window_ms":
+        return duration_text(default)
+    if isinstance(default, tuple | dict):
+        shown = ", ".join(f"{each:g}" for each in default)
+        return f"[{shown}]" if isinstance(default, tuple) else f"{{{shown}}}"
+    if isinstance(default, str):
+        return default or '""'
+    return f"{default:.10g}"
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_every_field_is_documented_with_its_default(heading: str) -> None:
+    """A field that nobody can read about does not exist; one that is described and refused is worse."""
+    model = SECTIONS[heading]
+    expected = {field.alias or name: default_of(model, name) for name, field in model.model_fields.items()}
+    assert documented(heading) == expected
+
+
+def test_no_part_of_the_schema_lacks_a_section() -> None:
+    """A new nested part of the configuration must not stay unknown to the docs."""
+    reached: set[type[BaseModel]] = set()
+    waiting: list[object] = [Document]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, type) and issubclass(part, BaseModel) and part not in reached:
+            reached.add(part)
+            waiting += [field.annotation for field in part.model_fields.values()]
+        waiting += getattr(part, "__args__", ())
+    assert reached == set(SECTIONS.values())
