@@ -20,15 +20,18 @@ from storage.store import Store
 class _Verdict(BaseModel):
     """What lists show of a report's verdict."""
 
-    kind: str
+    kind: str | None = None
     candidate: str | None = None
 
 
 class _Seen(BaseModel):
-    """What lists show of a report; its own model would load the statistics."""
+    """What lists show of a report, which is empty where a promotion was forced before the first one.
 
-    verdict: _Verdict
-    units: int
+    The report's own model would load the statistics.
+    """
+
+    verdict: _Verdict = _Verdict()
+    units: int | None = None
 
 
 _SEEN = TypeAdapter(_Seen)

@@ -19,7 +19,7 @@ from api.bodies import ClientGone, read_body, replay
 from api.decisions import Decisions
 from api.metrics import Counters
 from api.problems import problem, problem_of
-from api.replies import Reply, json_reply, send_reply
+from api.replies import JSON, Reply, json_reply, send_reply
 from router.engine import Engine
 from router.errors import PointsmanError
 from storage.records import Scope
@@ -131,6 +131,8 @@ class HotApp:
         scope[IDENTITY] = identity
         if scope["method"] in _BODY_METHODS:
             receive = replay(await read_body(scope, receive), receive)
+            kept = [header for header in scope["headers"] if header[0] != b"content-type"]
+            scope["headers"] = [*kept, *JSON]  # bodies are JSON here, whatever a client calls them
         await self._rest(scope, receive, send)
 
     def _health(self, path: str) -> Reply:

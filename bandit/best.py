@@ -76,12 +76,13 @@ def _positive(values: Floats) -> bool:
 
 
 def _union_grid(alphas: Floats, betas: Floats) -> Floats:
-    """Sorted points covering every posterior at its own scale, with both ends of [0, 1]."""
+    """Sorted points covering every posterior at its own scale."""
     total = alphas + betas
     mean = alphas / total
     reach = REACH * np.sqrt(mean * (betas / total) / (total + 1))
     low, high = np.maximum(0, mean - reach), np.minimum(1, mean + reach)
-    return np.unique(np.concatenate([np.linspace(low, high, GRID).ravel(), [0.0, 1.0]]))
+    result: Floats = np.unique(np.linspace(low, high, GRID))
+    return result
 
 
 def _products_of_others(factors: Floats) -> Floats:

@@ -94,6 +94,24 @@ def percent(fraction: Value) -> str:
     return f"{fraction:.2%}" if abs(fraction) < 0.1 else f"{fraction:.1%}"
 
 
+def setting(value: float) -> str:
+    """A number that somebody declared, as short as it was written.
+
+    >>> setting(0.05), setting(-0.02)
+    ('0.05', '-0.02')
+    """
+    return f"{value:.6g}"
+
+
+def setting_percent(fraction: float) -> str:
+    """A declared fraction in percent.
+
+    >>> setting_percent(0.1), setting_percent(0.025)
+    ('10%', '2.5%')
+    """
+    return f"{fraction * 100:.6g}%"
+
+
 def chance(probability: Value) -> str:
     """A probability in percent that never rounds to certainty.
 

@@ -4,6 +4,7 @@ A served page works under a content security policy without `unsafe-inline`: no 
 script, nothing from elsewhere.
 """
 
+import re
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -17,6 +18,7 @@ from dashboards.figures import Value
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
 MINUS = "−"  # noqa: RUF001  # the typographic minus, which screen readers read aloud
+_NEGATIVE = re.compile(r"(?<![\w.-])-(?=[\d.$])")
 _FIGURES: tuple[Format, ...] = (
     figures.units,
     figures.money,
@@ -59,6 +61,15 @@ def typeset(text: str) -> str:
     return text.replace("-", MINUS)
 
 
+def prose(sentence: str) -> str:
+    """A sentence whose negative numbers have a true minus; hyphens in names stay.
+
+    >>> prose("gpt-4 is at least -0.05 below")
+    'gpt-4 is at least −0.05 below'
+    """
+    return _NEGATIVE.sub(MINUS, sentence)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -73,6 +84,9 @@ def _environment() -> Environment:
         "moment": figures.moment,
         "timestamp": figures.timestamp,
         "duration": figures.duration,
+        "prose": prose,
+        "setting": lambda value: typeset(figures.setting(value)),
+        "setting_percent": figures.setting_percent,
         "spaced": wording.spaced,
     }
     environment.globals |= {

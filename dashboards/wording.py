@@ -55,6 +55,8 @@ _RULES: Mapping[str, str] = {
     "min_reward": "Reaches the minimum reward",
     "gain": "A gain worth the change",
     "served": "Served as assigned",
+    "error": "Guardrail: errors",
+    "cost_usd": "Guardrail: cost",
 }
 _COUNTS: Mapping[str, str] = {
     "assigned": "Units assigned",

@@ -115,7 +115,9 @@ def _chosen(path: Path, rows: Iterable[RecordedRow], models: Sequence[str]) -> d
     for model in dict.fromkeys(row.model for row in rows):
         plain = plain_name(model)
         if plain in names.values():
-            raise RecordingRefused(f"{path}: two models are both called {plain!r} here, one is {model!r}; rename it")
+            raise RecordingRefused(
+                f"{path}: two models are both called {plain!r} here, one is {model!r}; rename it"
+            )
         names[model] = plain
     wanted = dict.fromkeys(plain_name(model) for model in models if model)
     for model in wanted:

@@ -140,7 +140,9 @@ def _order(path: Path, header: Sequence[str]) -> tuple[int, ...]:
     names = [name.strip() for name in header]
     missing = [name for name in COLUMNS if name not in names]
     if missing:
-        raise RecordingRefused(f"{path}: the header lacks {', '.join(missing)}; it must name {', '.join(COLUMNS)}")
+        raise RecordingRefused(
+            f"{path}: the header lacks {', '.join(missing)}; it must name {', '.join(COLUMNS)}"
+        )
     twice = [name for name in COLUMNS if names.count(name) > 1]
     if twice:
         raise RecordingRefused(f"{path}: the header names {', '.join(twice)} twice")

@@ -100,9 +100,9 @@ def replay(
     models: Sequence[str],
     usd_per_mtok: Sequence[float],
     settings: Settings,
-    advance: Callable[[int], None] = lambda prompts: None,
+    advance: Callable[[int], object] = int,
 ) -> Replayed:
-    """Run one category; `advance` is told how many prompts were served since it was last called."""
+    """Run one category; `advance` hears how many prompts were served since it was last called."""
     run = _Run(category, models, usd_per_mtok, settings)
     try:
         order = np.random.default_rng([settings.seed, len(category.prompts)])

@@ -130,7 +130,11 @@ def _message(error: RecordingRefused | ValidationError) -> str:
 def _replay_all(recording: Recording, settings: Settings, err: Console) -> list[Replayed]:
     """One category after the other, with a bar where a person looks and a line each elsewhere."""
     bar = Progress(
-        TextColumn("{task.description:24.24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err
+        TextColumn("{task.description:24.24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
     )
     shown: AbstractContextManager[object] = bar if err.is_terminal else nullcontext()
     task = bar.add_task("", total=recording.prompts * settings.repeat)
@@ -138,7 +142,9 @@ def _replay_all(recording: Recording, settings: Settings, err: Console) -> list[
     with shown:
         for category in recording.categories:
             bar.update(task, description=category.name)
-            replayed.append(_replay(category, recording, settings, lambda prompts: bar.advance(task, prompts)))
+            replayed.append(
+                _replay(category, recording, settings, lambda prompts: bar.advance(task, prompts))
+            )
             if not err.is_terminal:
                 done = f"{category.name}: {replayed[-1].requests:,} served"
                 err.print(done, markup=False, highlight=False, soft_wrap=True)
@@ -146,6 +152,6 @@ def _replay_all(recording: Recording, settings: Settings, err: Console) -> list[
 
 
 def _replay(
-    category: Category, recording: Recording, settings: Settings, advance: Callable[[int], None]
+    category: Category, recording: Recording, settings: Settings, advance: Callable[[int], object]
 ) -> Replayed:
     return replay(category, recording.models, recording.usd_per_mtok, settings, advance)

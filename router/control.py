@@ -139,7 +139,7 @@ class Control:
         report = self._store.report(row.id)
         evidence = json.loads(report.body) if report is not None else {}
         chosen = _promotable(row, evidence, candidate, force)
-        return self._promote(state, row, chosen, report.body if report else "{}", (actor, why, force))
+        return self._promote(state, row, chosen, report.body if report else "", (actor, why, force))
 
     def _promote(
         self, state: State, row: ExperimentRow, chosen: str, evidence: str, audited: tuple[str, str, bool]
@@ -153,9 +153,10 @@ class Control:
         changes: list[Change] = [
             PutExperiment(ended),
             CloseEpoch(row.id, now_ms),
-            FreezeReport(row.id, evidence),
             PutRoute(route),
         ]
+        if evidence:  # forced before the first look, there is nothing to freeze
+            changes.append(FreezeReport(row.id, evidence))
         if successor is not None:
             changes += [PutExperiment(successor), *self._opening(successor, state)]
         entry = AuditEntry(

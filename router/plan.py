@@ -7,6 +7,8 @@ proposes. A plan that may not happen as a whole does not happen at all.
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+from pydantic import ValidationError
+
 from experiments.definition import Experiment
 from experiments.lifecycle import LIVE, ExperimentState
 from router.clock import Clock
@@ -59,7 +61,7 @@ def plan_changes(
 ) -> Plan:
     """Compare a valid document with the store's state."""
     body = document_body(document)
-    old = Document.model_validate_json(state.config.body) if state.config else None
+    old = _readable(state)
     rows = {row.task: row for row in state.routes}
     routes = plan_routes(document, rows, now_ms, actor, reset_champions)
     drafts = [_plan_experiment(each, state, now_ms) for each in document.experiments.values()]
@@ -117,6 +119,14 @@ def seed(store: Store, document: Document, clock: Clock, actor: str) -> Plan:
 def document_body(document: Document) -> str:
     """The document as the store keeps it."""
     return document.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def _readable(state: State) -> Document | None:
+    """The stored document; None too for one that this release cannot read, so that applying a file mends it."""
+    try:
+        return Document.model_validate_json(state.config.body) if state.config else None
+    except ValidationError:
+        return None
 
 
 def _digest(body: str) -> str:

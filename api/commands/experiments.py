@@ -15,6 +15,7 @@ _COLUMNS: Columns = {
     "task": lambda row: row["task"],
     "state": lambda row: row["state"],
     "mode": lambda row: row["mode"],
+    "verdict": lambda row: row["verdict"] or "-",
     "shares": lambda row: shares_text(row["shares"]),
     "epoch": lambda row: "-" if row["epoch"] is None else row["epoch"],
     "started (UTC)": lambda row: time_text(row["started_at_ms"]),

@@ -12,14 +12,10 @@ from api.commands.target import Move, ReportForm, actor
 from experiments.lifecycle import LIVE
 from router.clock import machine_clock
 from router.control import Control
-from router.errors import InvalidRequest, NotFound
+from router.errors import InvalidRequest
 from storage.exported import export_kind
 from storage.records import Scope
 from storage.store import Store
-
-
-_NONE = "{}"
-"""What is frozen where an experiment ends without a report."""
 
 
 class LocalTarget:
@@ -31,15 +27,13 @@ class LocalTarget:
 
     def experiments(self) -> list[Fields]:
         """All experiments, the newest first."""
-        return [_fields(answer) for answer in answers.experiment_answers(self._store.state())]
+        return [_fields(answer) for answer in answers.experiment_answers(self._store)]
 
     def move(self, move: Move, name: str, why: str) -> Fields:
         """Start, pause or stop an experiment."""
         moves = {"start": self._control.start, "pause": self._control.pause, "stop": self._control.stop}
         moves[move](name, actor(), why)
-        row = self._control.experiment(name)
-        epochs = self._store.epochs(row.id)
-        return _fields(answers.experiment_answer(row, epochs[-1] if epochs else None))
+        return _fields(answers.one_experiment(self._store, self._control.experiment(name)))
 
     def report(self, name: str, form: ReportForm) -> str:
         """A live experiment's report computed now, else the one that the experiment ended on."""
@@ -54,10 +48,7 @@ class LocalTarget:
             from router.planner import render_report
 
             return render_report(self._store, name, machine_clock())
-        body = self._control.report(name).body
-        if body == _NONE:
-            raise NotFound(f"experiment {name!r} ended before its first report")
-        return body
+        return self._control.report(name).body
 
     def promote(self, name: str, why: str, candidate: str | None, force: bool) -> Fields:
         """Make a candidate the champion."""

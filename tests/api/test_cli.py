@@ -273,7 +273,7 @@ def test_an_experiment_that_ended_unseen_has_no_report(shell: Shell) -> None:
     """Forced through before the first look, it left nothing to show, and the command says so."""
     shell.run("start", "billing-cheaper")
     shell.run("promote", "billing-cheaper", "haiku", "--force", "--why", "incident 7")
-    assert "ended before its first report" in shell.run("report", "billing-cheaper", code=1).stderr
+    assert "has no report yet" in shell.run("report", "billing-cheaper", code=1).stderr
 
 
 def test_replay_runs_recorded_outcomes(fresh: Shell, tmp_path: Path) -> None:
@@ -363,6 +363,25 @@ def test_a_store_of_another_kind_is_one_clear_line() -> None:
     assert "hunter2" not in result.output
 
 
+def test_settings_come_from_the_environment_unless_an_option_says_otherwise(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """One variable serves all commands of a shell; the option is for the exception."""
+    runner = CliRunner(env={"POINTSMAN_STORE": str(shell.store)})
+    assert "billing-cheaper" in runner.invoke(app, ["experiments"]).stdout
+    other = runner.invoke(app, ["--store", str(tmp_path / "other.sqlite"), "experiments"])
+    assert "no experiments yet" in other.stdout
+
+
+def test_a_bad_setting_is_one_clear_line(tmp_path: Path) -> None:
+    """A typo in a deployment file must be found by reading one line, which repeats no value."""
+    environment = {"POINTSMAN_WORKERS": "many", "POINTSMAN_SIGNING_KEY": "hunter2"}
+    result = CliRunner(env=environment).invoke(app, ["serve", "--store", str(tmp_path / "x.sqlite")])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: setting workers: ")
+    assert "hunter2" not in result.output
+
+
 def test_store_and_url_together_are_wrong_usage() -> None:
     """It would be unclear which of them a command changed."""
     result = CliRunner().invoke(app, ["--store", "x", "--url", "http://127.0.0.1:9", "routes"])
@@ -387,6 +406,29 @@ def test_the_program_itself_speaks_and_exits_as_promised(tmp_path: Path) -> None
     assert (missing.returncode, missing.stdout) == (1, "")
     assert missing.stderr == "error: there is no experiment 'nope'\n"
     assert _pointsman("nope", cwd=tmp_path).returncode == 2
+
+
+def test_serve_with_a_broken_file_starts_nothing(tmp_path: Path) -> None:
+    """Problems are told before a port is taken or a ledger is configured."""
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("models: {}\n", encoding="utf-8")
+    done = _pointsman("serve", "--config", str(broken), "--port", "0", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{broken}:1:1: default: is missing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_stops_reading_is_no_error(shell: Shell) -> None:
+    """`pointsman audit | head -1` must end quietly."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pointsman", "--store", str(shell.store), "audit"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
 
 
 def test_help_needs_none_of_the_heavy_libraries(tmp_path: Path) -> None:

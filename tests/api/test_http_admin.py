@@ -48,6 +48,13 @@ def test_moves_need_no_body(front: Front) -> None:
     ]
 
 
+def test_a_body_is_json_whatever_it_is_called(front: Front) -> None:
+    """`curl -d` calls every body a form."""
+    body = json.dumps(BODY).encode()
+    form = (b"content-type", b"application/x-www-form-urlencoded")
+    assert front.call("POST", "/v1/experiments", body, [form]).status == 201
+
+
 def test_every_change_is_audited_under_its_key(front: Front) -> None:
     """Who did it must be answerable later; without keys the actor is the machine itself."""
     front.post("/v1/experiments", BODY)
@@ -120,6 +127,8 @@ def test_a_forced_promotion_can_be_rolled_back_by_its_experiment(front: Front) -
     routes = {route["task"]: route for route in front.get("/v1/routes").json["routes"]}
     assert (routes["support"]["champion"], routes["support"]["source"]) == ("small", "promotion")
     assert (routes["math"]["champion"], routes["math"]["own"]) == ("big", False)
+    listed = {row["name"]: row["state"] for row in front.get("/v1/experiments").json["experiments"]}
+    assert listed == {"cheaper": "promoted", "cheaper~holdback": "running"}
     back = front.post("/v1/experiments/cheaper/rollback", {"why": "worse"})
     assert (back.status, back.json["champion"], back.json["source"]) == (200, "big", "rollback")
 

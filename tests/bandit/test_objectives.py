@@ -124,6 +124,12 @@ def test_correlated_draws_are_compared_jointly():
     assert got[1] > 0.95
 
 
+def test_every_normal_is_used_with_both_signs():
+    """Two equal arms then tie exactly, not only on average: half the noise of the shares is gone."""
+    call = (Objective("reward"), known([0.5, 0.5], 0.1), priced([1.0, 1.0]), np.ones(2, dtype=bool))
+    np.testing.assert_array_equal(chance_best(*call, np.random.default_rng(3)), [0.5, 0.5])
+
+
 def test_the_same_seed_gives_the_same_chances_and_at_least_4096_draws_are_taken():
     """A tick repeated on another node must publish the same shares."""
     call = (Objective("reward"), known([0.5, 0.52], 0.02), priced([1.0, 1.0]), np.ones(2, dtype=bool))

@@ -28,6 +28,19 @@ def test_one_request_per_unit_gives_the_usual_pooled_variance():
     assert pooled_variance(of, 1.0) == pytest.approx(pooled, rel=0.01)
 
 
+def test_residuals_are_those_of_the_units_around_their_cell_s_mean_per_request():
+    """Against the units themselves, where reward per request depends on how many requests a unit has."""
+    generator = np.random.default_rng(3)
+    z = np.ones((2, 2, 30, 5))
+    z[..., Z.REQUESTS] = generator.integers(1, 9, (2, 2, 30))
+    z[..., Z.COST] = z[..., Z.REQUESTS] ** 2 * generator.random((2, 2, 30))
+    of = within(Cells.of_units(z), Z.COST)
+    x, y = z[..., Z.REQUESTS], z[..., Z.COST]
+    ratio = y.sum(axis=2, keepdims=True) / x.sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(of.squares, ((y - ratio * x) ** 2).sum(axis=2), rtol=1e-9)
+    np.testing.assert_allclose(of.freedom, x.sum(axis=2) * 29 / 30)
+
+
 @pytest.mark.statistical
 def test_clustered_requests_raise_the_variance_by_their_design_effect():
     """A mean over n requests must have variance v/n although requests of one unit resemble each other."""

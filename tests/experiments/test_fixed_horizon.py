@@ -142,6 +142,16 @@ def test_a_badly_known_mean_cost_calls_fieller_and_agrees_with_delta_when_it_is_
     )
 
 
+def test_the_difference_s_limits_recover_the_variances_on_the_side_they_face():
+    """Zou and Donner: the lower limit joins the candidate's lower with the control's upper distance."""
+    a, b = _Ratio.of(heavy(3)), _Ratio.of(heavy(4))
+    (low_a, high_a), (low_b, high_b) = a.log_limits(1.96), b.log_limits(1.96)
+    low, high = _recovered(a, b, 1.96)
+    effect = log(b.value / a.value)
+    assert effect - low == pytest.approx(np.hypot(log(b.value) - low_b, high_a - log(a.value)))
+    assert high - effect == pytest.approx(np.hypot(high_b - log(b.value), log(a.value) - low_a))
+
+
 def test_fieller_s_p_is_the_level_at_which_its_interval_reaches_zero():
     """p and interval must never contradict each other."""
     control, candidate = heavy(3, 150, 1.2, rate=0.3), heavy(4, 150, 1.2, rate=0.9)

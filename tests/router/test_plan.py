@@ -339,6 +339,14 @@ def test_apply_gives_up_with_nothing_changed(clock: Time) -> None:
     assert store.state().config is None
 
 
+def test_a_stored_configuration_that_cannot_be_read_is_mended_by_applying_a_file(clock: Time) -> None:
+    """After a downgrade the store may hold fields from the future; a good file is the way out."""
+    store = MemoryStore()
+    store.commit([PutConfig('{"models": {}, "from_the_future": 1}', 0)])
+    assert "+ model big" in apply(store, document(), clock, "bob").text
+    assert build_snapshot(store.state()).default.champion == "big"
+
+
 def test_a_stale_plan_cannot_be_committed(store: MemoryStore, clock: Time) -> None:
     """Each change of a plan expects the state that the plan was made from."""
     stale: State = store.state()

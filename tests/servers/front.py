@@ -83,7 +83,7 @@ class Front:
         if self.key is not None:
             sent.append((b"authorization", b"Bearer " + self.key.encode()))
         if body:
-            sent += [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+            sent.append((b"content-length", b"%d" % len(body)))
         return asyncio.run(_call(self.app, method, path, sent, body))
 
 

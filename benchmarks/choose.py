@@ -1,0 +1,68 @@
+"""What a decision costs in process: the choice alone, and `route()` with id and record.
+
+    python -m benchmarks.choose
+"""
+
+import time
+from collections.abc import Callable
+
+from experiments.assignment import arm_at, cumulative, position
+from router.choose import RouteRequest
+from router.config import Document
+from router.control import Control
+from router.decision_id import Signer, SigningKey
+from router.engine import Engine
+from router.plan import seed
+from storage.memory import MemoryStore
+
+ROUNDS, CALLS = 5, 20_000
+
+
+def best_us(call: Callable[[], object]) -> float:
+    """Microseconds of one call: the best of some rounds, which the machine disturbed least."""
+    rounds = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        for _ in range(CALLS):
+            call()
+        rounds.append((time.perf_counter() - began) / CALLS * 1e6)
+    return min(rounds)
+
+
+def engine(arms: int, unit: str = "request") -> Engine:
+    """An engine whose task runs an experiment of so many candidates."""
+    names = [f"model-{arm}" for arm in range(arms)]
+    document = Document.model_validate(
+        {
+            "models": {name: {"base_url": "http://127.0.0.1:9/v1", "price": {"input": 1, "output": 2}} for name in names},
+            "default": names[0],
+            "tasks": {"task": {}},
+            "experiments": {"compare": {"task": "task", "candidates": names, "unit": unit}},
+        }
+    )
+    store = MemoryStore()
+    clock = lambda: time.time_ns() // 1_000_000  # noqa: E731
+    seed(store, document, clock, "benchmark")
+    Control(store, clock).start("compare", "benchmark")
+    return Engine(store, Signer(SigningKey(1, b"k" * 32)), 0, clock, follow=False)
+
+
+def main() -> None:
+    """Print a line for each figure."""
+    for arms in (2, 20):
+        boundaries = cumulative((1 / arms,) * arms)
+        print(f"choose (hash + bisect), K = {arms}: {best_us(lambda: arm_at(boundaries, position('salt', 'unit'))):.2f} us")
+        routing = engine(arms)
+        request = RouteRequest(task="task")
+        print(f"route() with id and record, K = {arms}: {best_us(lambda: routing.route(request)):.2f} us")
+        routing.close()
+    sticky = engine(2, "user")
+    request = RouteRequest(task="task", user="ann")
+    sticky.route(request)
+    sticky.recorder.flush()
+    print(f"route() of a user held in memory, K = 2: {best_us(lambda: sticky.route(request)):.2f} us")
+    sticky.close()
+
+
+if __name__ == "__main__":
+    main()
