@@ -18,7 +18,9 @@ _log = logging.getLogger("pointsman.serve")
 class Child:
     """One place in the server and the process that fills it."""
 
-    def __init__(self, module: str, arguments: Sequence[str], descriptors: Sequence[int], order: Order) -> None:
+    def __init__(
+        self, module: str, arguments: Sequence[str], descriptors: Sequence[int], order: Order
+    ) -> None:
         self.name = order.name
         self.failures = 0
         """Ends in a row that came soon after the start."""

@@ -40,12 +40,16 @@ class BoundedConnection(HttpToolsProtocol):
         self._idle = True
         self._head_bytes = 0
 
-    def connection_made(self, transport: Any) -> None:  # reason: uvicorn narrows asyncio's type in the same way
+    def connection_made(
+        self, transport: Any
+    ) -> None:  # reason: uvicorn narrows asyncio's type in the same way
         """Refuse a connection too many."""
         super().connection_made(transport)
         if len(self.connections) > self.limits.max_connections:
             self.limits.counters.add("connections_refused")
-            self._refuse("overloaded", f"more than {self.limits.max_connections} connections; try again later")
+            self._refuse(
+                "overloaded", f"more than {self.limits.max_connections} connections; try again later"
+            )
 
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse a head without end."""

@@ -72,7 +72,9 @@ def _configured(store: Store, url: str, config_path: Path | None, say: Say) -> S
             _say_difference(document, state, config_path, say)
         state = store.state()
     if state.config is None:
-        raise ConfigInvalid(f"the ledger {url} holds no configuration; start with: pointsman serve --config FILE")
+        raise ConfigInvalid(
+            f"the ledger {url} holds no configuration; start with: pointsman serve --config FILE"
+        )
     for name in missing_keys(Document.model_validate_json(state.config.body), environment()):
         say(f"The environment variable {name} is not set: its models are called without a key.")
     return state
@@ -89,7 +91,9 @@ def _say_difference(document: Document, state: State, config_path: Path, say: Sa
 
 def _bound(settings: Settings, keyless: bool) -> Prepared:
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except OSError as error:
         raise ConfigInvalid(f"host {settings.host!r} is no address of this machine: {error}") from error
     family, _, _, _, address = found[0]

@@ -84,7 +84,9 @@ def problem_of_status(status: int, message: str) -> Reply:
 def problem_of(error: PointsmanError) -> Reply:
     """The answer for an error of the use cases."""
     if isinstance(error, InvalidRequest):
-        return Reply(PROBLEMS[error.code].status, error_body(error.code, str(error), error.field, error.index))
+        return Reply(
+            PROBLEMS[error.code].status, error_body(error.code, str(error), error.field, error.index)
+        )
     if isinstance(error, UpstreamFailed):
         return replace(problem(error.code, str(error), error.retry_after_s), status=error.status)
     if isinstance(error, BodyTooLarge):  # the rest of the body is not worth reading

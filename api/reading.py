@@ -68,9 +68,7 @@ def read_traffic(_: Viewer, services: With) -> TrafficList:
 
 
 @router.get("/v1/audit", tags=["reading"])
-def read_audit(
-    _: Viewer, services: With, limit: Annotated[int, Query(ge=1, le=1_000)] = 100
-) -> AuditList:
+def read_audit(_: Viewer, services: With, limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> AuditList:
     """Who changed what, when and why; the newest first."""
     return AuditList(entries=[audit_line(entry) for entry in services.store.audit(limit)])
 
@@ -105,5 +103,3 @@ def _lines(rows: Iterator[dict[str, object]]) -> Iterator[bytes]:
     for first in rows:
         part = chain((first,), islice(rows, _LINES_AT_ONCE - 1))
         yield b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in part)
-
-

@@ -97,7 +97,9 @@ class Supervisor:
         workers = "1 worker" if self._settings.workers == 1 else f"{self._settings.workers} workers"
         self._say(f"Pointsman is ready at {self._prepared.url} ({workers}, ledger {self._settings.store})")
         if self._prepared.open:
-            self._say("The ledger holds no key: this machine needs none. Make the first with: pointsman keys add")
+            self._say(
+                "The ledger holds no key: this machine needs none. Make the first with: pointsman keys add"
+            )
 
     def _end(self, children: list[Child]) -> None:
         """Stop accepting, let running requests finish, kill what outstays its time."""

@@ -130,7 +130,9 @@ class WorkerServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start serving; the admin routes follow."""
         await super().startup(sockets)
-        threading.Thread(target=self._worker.keep_number, args=(self,), name="pointsman-claim", daemon=True).start()
+        threading.Thread(
+            target=self._worker.keep_number, args=(self,), name="pointsman-claim", daemon=True
+        ).start()
         self._worker.rest.begin().add_done_callback(self._complete)
 
     def _complete(self, built: asyncio.Future[ASGIApp]) -> None:
@@ -188,7 +190,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Receive the order and serve."""
     parser = argparse.ArgumentParser(description="a serving process of pointsman serve")
     parser.add_argument("--fd", type=int, required=True, help="listening socket")
-    parser.add_argument("--metrics-fd", type=int, required=True, help="page of counters shared by all workers")
+    parser.add_argument(
+        "--metrics-fd", type=int, required=True, help="page of counters shared by all workers"
+    )
     options = parser.parse_args(arguments)
     order = orders.receive()
     redaction = logs.Redaction([order.settings.signing_key_text or ""])

@@ -18,14 +18,17 @@ OPEN_TOTAL = 0.4
 def open_floors(costs_usd: Floats, live: NDArray[np.bool_], control: int = 0, phi: float = PHI) -> Floats:
     """Floors in mode earn while a test is open: f_k = min(.4 / K, phi c_control / (K c_k)), K live arms.
 
-    The control keeps phi / K, since every comparison needs it.
+    The control keeps .4 / K however dear it is: every comparison waits for its units, and a verdict needs
+    the same number of them at any share (docs/decisions/0003). With phi = 0 no arm has a floor.
 
-    >>> open_floors(np.array([10.0, 1.0]), np.array([True, True])).tolist()
-    [0.025, 0.2]
+    >>> open_floors(np.array([10.0, 1.0, 20.0]), np.array([True, True, True])).round(4).tolist()
+    [0.1333, 0.1333, 0.0083]
     """
     _check(costs_usd, live, phi)
     arms = live.sum()
     floors = np.minimum(OPEN_TOTAL / arms, phi * costs_usd[control] / (arms * costs_usd))
+    if phi > 0:
+        floors[control] = OPEN_TOTAL / arms
     return np.where(live, floors, 0.0)
 
 

@@ -142,7 +142,10 @@ def _short(name: str) -> str:
 def _across(first: int, last: int, left: float, right: float) -> tuple[Mark, ...]:
     """About five epoch numbers at round steps, each at the middle of its epoch."""
     size = next(
-        digit * 10**power for power in count() for digit in (1, 2, 5) if (last - first) <= 6 * digit * 10**power
+        digit * 10**power
+        for power in count()
+        for digit in (1, 2, 5)
+        if (last - first) <= 6 * digit * 10**power
     )
     width = (right - left) / (last - first + 1)
     rounds = range(-(-first // size) * size, last + 1, size)

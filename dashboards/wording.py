@@ -65,7 +65,7 @@ _COUNTS: Mapping[str, str] = {
 }
 _METHODS: Mapping[str, str] = {
     "welch": "Welch's t-test",
-    "pooled_z": "z-test of proportions",
+    "pooled_z": "pooled z-test",
     "delta": "delta method",
     "fieller": "Fieller's interval",
 }

@@ -138,7 +138,7 @@ class AiohttpStream:
             self.close()
             raise (TimedOut("the stream stopped") if self._late else _named(error)) from None
         finally:
-            pass
+            self._waiting_s = None
         if not piece:
             self._timer.cancel()
         return piece

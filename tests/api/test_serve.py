@@ -108,7 +108,17 @@ def test_a_worker_loads_nothing_that_only_others_need(tmp_path: Path) -> None:
     assert answered == [200, 202, 200, 200, 200]
     roots = {name.partition(".")[0] for name in loaded}
     assert {"api", "fastapi", "aiohttp", "dashboards"} <= roots
-    assert not roots & {"numpy", "scipy", "statsmodels", "pandas", "sklearn", "rich", "typer", "ruamel", "structlog"}
+    assert not roots & {
+        "numpy",
+        "scipy",
+        "statsmodels",
+        "pandas",
+        "sklearn",
+        "rich",
+        "typer",
+        "ruamel",
+        "structlog",
+    }
 
 
 MODULES = """
@@ -167,7 +177,9 @@ def test_a_request_in_pieces_is_bounded_in_time_and_size(tmp_path: Path) -> None
     with serving_whole(tmp_path, **limits) as server, ThreadPoolExecutor(len(clients)) as pool:
         answers = pool.map(lambda sent: _raw(server, sent), clients)
         for (sent, expected), answer in zip(clients.items(), answers, strict=True):
-            reset = len(sent) > 65_536 and answer == b""  # closed with our bytes unread: the answer may be lost
+            reset = (
+                len(sent) > 65_536 and answer == b""
+            )  # closed with our bytes unread: the answer may be lost
             assert reset or answer[: len(expected) or 1] == expected, (sent[:80], answer)
         crowd = [socket.create_connection(_address(server)) for _ in range(20)]
         try:
@@ -201,10 +213,16 @@ def test_keys_take_effect_and_end_while_serving(tmp_path: Path) -> None:
         until(lambda: all(server.ask("GET", "/v1/routes")[0] == 401 for _ in range(8)), 2.0)
         headers = {"Authorization": f"Bearer {admin}"}
         viewer = server.ask("POST", "/v1/keys", {"id": "eve", "scopes": ["view"]}, headers)[1]["key"]
-        until(lambda: all(server.ask("GET", "/v1/routes", None, _bearer(viewer))[0] == 200 for _ in range(8)), 2.0)
+        until(
+            lambda: all(server.ask("GET", "/v1/routes", None, _bearer(viewer))[0] == 200 for _ in range(8)),
+            2.0,
+        )
         assert server.ask("POST", "/v1/route", {}, _bearer(viewer))[0] == 403
         assert server.ask("DELETE", "/v1/keys/eve", None, headers)[0] == 204
-        until(lambda: all(server.ask("GET", "/v1/routes", None, _bearer(viewer))[0] == 401 for _ in range(8)), 2.0)
+        until(
+            lambda: all(server.ask("GET", "/v1/routes", None, _bearer(viewer))[0] == 401 for _ in range(8)),
+            2.0,
+        )
         assert server.stop() == 0
         ledger = b"".join(path.read_bytes() for path in tmp_path.iterdir())
         for secret in (admin, viewer, "sk-canary-of-the-provider-1234"):
@@ -293,7 +311,9 @@ def test_a_store_with_a_key_may_be_served_to_others(tmp_path: Path) -> None:
         assert (status, routes["routes"][0]["champion"]) == (200, "big")
         taken = {**os.environ, "POINTSMAN_PORT": server.address.split(":")[1], "POINTSMAN_HOST": "0.0.0.0"}
         taken["POINTSMAN_STORE"] = str(tmp_path / "ledger.sqlite")
-        second = subprocess.run([sys.executable, "-c", START], cwd=ROOT, env=taken, capture_output=True, timeout=20)
+        second = subprocess.run(
+            [sys.executable, "-c", START], cwd=ROOT, env=taken, capture_output=True, timeout=20
+        )
         assert b"choose another --port" in second.stderr
 
 

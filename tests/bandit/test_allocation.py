@@ -51,7 +51,7 @@ def test_traffic_goes_to_the_best_reward_per_cost_above_the_quality_floor():
     """The cheapest arm is ten points worse than the control, so it only keeps its floor."""
     shares = allocate(history(300), SETTINGS, (1, 1))
     floors = open_floors(np.array([0.06, 0.02, 0.01]), np.ones(3, dtype=bool))
-    assert shares[1] > 0.8
+    assert shares[1] > 0.75
     np.testing.assert_allclose(shares[[0, 2]], floors[[0, 2]], rtol=0.05)
 
 
@@ -60,13 +60,13 @@ def test_shares_are_a_split_that_respects_the_floors(epochs):
     """From the first epoch on, and whatever the evidence."""
     shares = allocate(history(300)[slice(0, epochs)], SETTINGS, (1, epochs))
     assert abs(shares.sum() - 1) < 1e-12
-    assert shares[0] >= 0.05 / 3 - 1e-12, "the control keeps phi / K"
+    assert shares[0] >= 0.4 / 3 - 1e-12, "the control keeps .4 / K"
     assert (shares > 0).all()
 
 
 def test_without_any_evidence_equal_prices_share_nearly_evenly():
     """Nothing is known, so nobody is preferred beyond the noise of the draws."""
-    shares = allocate(Cells.empty(0, 4), Allocation(REWARD, (0.01,) * 4), (1, 1))
+    shares = allocate(Cells.empty(0, 4), Allocation(REWARD, (0.01,) * 4, phi=0.0), (1, 1))
     np.testing.assert_allclose(shares, 0.25, atol=0.03)
 
 
@@ -118,8 +118,8 @@ def test_cost_cells_of_their_own_replace_the_costs_of_the_reward_cells():
     old = history(300)
     now = cells_of(np.full((20, 3), 100), np.zeros((20, 3)), [0.002, 0.02, 0.01])
     before, after = (allocate(old, SETTINGS, (1, 1), cost_cells=cost) for cost in (None, now))
-    assert before[1] > 0.8
-    assert after[0] > 0.8
+    assert before[1] > 0.75
+    assert after[0] > 0.75
 
 
 def test_forgetting_follows_an_arm_that_got_worse():
@@ -128,7 +128,7 @@ def test_forgetting_follows_an_arm_that_got_worse():
     successes = n * np.where(np.arange(200)[:, None] < 160, [0.7, 0.6], [0.4, 0.6])
     cells = cells_of(n, successes, 0.01)
     stubborn, nimble = (
-        allocate(cells, Allocation(REWARD, (0.01, 0.01), forgetting=g), (1, 1)) for g in (1.0, 0.98)
+        allocate(cells, Allocation(REWARD, (0.01, 0.01), forgetting=g, phi=0.0), (1, 1)) for g in (1.0, 0.98)
     )
     assert stubborn[0] > 0.9
     assert nimble[1] > 0.9

@@ -14,30 +14,30 @@ COSTS = st.lists(st.floats(1e-6, 10), min_size=1, max_size=20)
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(COSTS, st.floats(0, 1))
 def test_open_floors_stay_within_forty_percent_of_traffic_and_phi_of_the_control_s_spend(raw, phi):
-    """Both bounds hold whatever the prices, so an expensive arm cannot eat the budget."""
+    """Both bounds hold whatever the prices, so an expensive candidate cannot eat the budget."""
     costs, live = np.array(raw), np.ones(len(raw), dtype=bool)
     floors = open_floors(costs, live, phi=phi)
     assert floors.sum() <= 0.4 + 1e-12
-    assert floors @ costs <= phi * costs[0] + 1e-12
+    assert floors[1:] @ costs[1:] <= phi * costs[0] + 1e-12
     assert (floors >= 0).all()
 
 
-def test_the_control_keeps_phi_over_k():
-    """Every comparison needs the control, so its traffic must not vanish."""
+def test_the_control_keeps_its_floor_however_dear_it_is():
+    """Every comparison waits for the control's units, and a smaller share would not save any of them."""
     floors = open_floors(np.array([60.0, 1.0, 5.0, 20.0]), np.ones(4, dtype=bool))
-    assert floors[0] == pytest.approx(0.05 / 4)
-    np.testing.assert_allclose(floors, [0.0125, 0.1, 0.1, 0.0375])
+    assert floors[0] == pytest.approx(0.4 / 4)
+    np.testing.assert_allclose(floors, [0.1, 0.1, 0.1, 0.0375])
 
 
-def test_two_arms_of_equal_cost_get_phi_each_half():
+def test_a_candidate_as_dear_as_the_control_is_explored_for_half_of_phi():
     """min(.4 / 2, .05 / 2): equal costs are not free exploration."""
-    np.testing.assert_allclose(open_floors(np.ones(2), np.ones(2, dtype=bool)), 0.025)
+    np.testing.assert_allclose(open_floors(np.ones(2), np.ones(2, dtype=bool)), [0.2, 0.025])
 
 
 def test_dropped_arms_have_no_floor_and_do_not_count():
     """K is the number of arms that still get traffic."""
     floors = open_floors(np.ones(4), np.array([True, False, True, False]))
-    np.testing.assert_allclose(floors, [0.025, 0, 0.025, 0])
+    np.testing.assert_allclose(floors, [0.2, 0, 0.025, 0])
 
 
 def test_cost_aware_floors_keep_ninety_percent_of_the_oracle_s_reward_per_cost():

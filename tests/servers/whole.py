@@ -16,7 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = "import sys; from pathlib import Path; from api.serve import serve; from api.settings import Settings; "
+PROGRAM = (
+    "import sys; from pathlib import Path; from api.serve import serve; from api.settings import Settings; "
+)
 START = PROGRAM + "sys.exit(serve(Settings(), Path(sys.argv[1]) if len(sys.argv) > 1 else None))"
 CONFIG = """
 models:
@@ -67,7 +69,9 @@ class Server:
         """A connection of its own."""
         return HTTPConnection(self.address, timeout=timeout_s)
 
-    def ask(self, method: str, path: str, content: object = None, headers: Mapping[str, str] | None = None) -> Any:
+    def ask(
+        self, method: str, path: str, content: object = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """(status, body) of one request; the body parsed where it is JSON."""
         connection = self.connect()
         try:
@@ -83,7 +87,9 @@ class Server:
         for status in Path("/proc").glob("[0-9]*/status"):
             try:
                 if f"\nPPid:\t{self.process.pid}\n" in status.read_text():
-                    found[int(status.parent.name)] = (status.parent / "cmdline").read_text().replace("\0", " ")
+                    found[int(status.parent.name)] = (
+                        (status.parent / "cmdline").read_text().replace("\0", " ")
+                    )
             except OSError:
                 continue  # it ended meanwhile
         return found

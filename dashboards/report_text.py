@@ -1,0 +1,275 @@
+"""The report as text for a terminal or a mail: the same words and figures as the page, in plain columns."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from dashboards import figures, wording
+from dashboards.effect_tables import EffectTable, effect_tables, fixed_horizon_doubt, interval, singular
+from dashboards.next_steps import next_steps
+from dashboards.text_table import NARROWEST, Column, columns_of, plain, table, wrapped
+from dashboards.wording import Tone, spaced
+from experiments.report import CandidatePart, Report
+
+_COLOURS: Mapping[Tone, str] = {"good": "32", "bad": "31", "warn": "33", "info": "36", "quiet": "0"}
+_BOLD = "1"
+_MOST_EPOCHS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Paper:
+    """What every part needs: the report, the width, and whether colours are wanted."""
+
+    report: Report
+    width: int
+    colour: bool
+
+    def painted(self, text: str, *codes: str) -> str:
+        """A line in colour, where colours are wanted."""
+        return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if self.colour and text else text
+
+    def words(self, text: str, indent: str = "") -> list[str]:
+        """A paragraph."""
+        return wrapped(text, self.width, indent)
+
+    def heading(self, text: str) -> list[str]:
+        """A section's heading."""
+        return ["", *(self.painted(line, _BOLD) for line in self.words(text))]
+
+
+def render_text(report: Mapping[str, object], width: int = 100, colour: bool = False) -> str:
+    """The text of a report document; no line is wider than `width` (at least 40) columns.
+
+    Only a command with a longer word is: it must stay one word to be copied.
+    """
+    paper = _Paper(Report.model_validate(report), max(width, NARROWEST), colour)
+    parts: tuple[Iterable[str], ...] = (
+        _title(paper), _verdict(paper), _candidates(paper), _rules(paper), _effects(paper),
+        _money(paper), _shares(paper), _health(paper), _plan(paper), _steps(paper),
+    )  # fmt: skip
+    return "\n".join(line for part in parts for line in part) + "\n"
+
+
+def _title(paper: _Paper) -> Iterator[str]:
+    report = paper.report
+    state = wording.wording(wording.STATES, report.state)
+    yield from (
+        paper.painted(line, _BOLD) for line in paper.words(f"{report.experiment} ({state.words.lower()})")
+    )
+    if report.hypothesis:
+        yield from paper.words(report.hypothesis)
+    ended = f", ended {figures.moment(report.ended_at_ms)}" if report.ended_at_ms is not None else ""
+    yield from paper.words(
+        f"task {report.task}, mode {report.mode}, unit {report.unit}, "
+        f"since {figures.moment(report.started_at_ms)}{ended}, as of {figures.moment(report.rendered_at_ms)}"
+    )
+    if report.ended_because:
+        yield from paper.words(f"Why it ended: {report.ended_because}")
+
+
+def _verdict(paper: _Paper) -> Iterator[str]:
+    report, verdict = paper.report, paper.report.verdict
+    shown = wording.wording(wording.VERDICTS, verdict.kind)
+    yield ""
+    title = wording.verdict_title(verdict.kind, verdict.candidate).upper()
+    yield from (paper.painted(line, _BOLD, _COLOURS[shown.tone]) for line in paper.words(title))
+    yield from paper.words(verdict.sentence)
+    yield from paper.words(f"What would change it: {verdict.would_change}")
+    needed = []
+    if verdict.units_needed is not None:
+        needed.append(f"about {figures.units(verdict.units_needed)} units")
+    if verdict.days_needed is not None:
+        needed.append(f"about {figures.days(verdict.days_needed)}")
+    if needed:
+        yield from paper.words(f"Still needed: {', '.join(needed)}")
+    yield from paper.words(
+        f"So far: {figures.units(report.units)} units ({figures.units(report.mature_units)} mature), "
+        f"{figures.units(report.units_per_day)} a day, {figures.units(report.epochs)} epochs "
+        f"({figures.units(report.mature_epochs)} mature), {figures.units(report.looks)} looks"
+    )
+
+
+def _candidates(paper: _Paper) -> Iterator[str]:
+    rows = paper.report.candidates
+    one = singular(paper.report.unit)
+    yield from paper.heading("Candidates")
+    yield from table(
+        (
+            Column("candidate", tuple(_name(row) for row in rows), right=False),
+            Column("share now", tuple(figures.percent(row.share) for row in rows)),
+            Column("units", tuple(figures.units(row.units) for row in rows)),
+            Column("mature units", tuple(figures.units(row.mature_units) for row in rows)),
+            Column("reward", tuple(figures.reward(row.reward) for row in rows)),
+            Column(f"cost per {one}", tuple(figures.money(row.cost_usd) for row in rows)),
+            Column("reward per $", tuple(figures.rate(row.reward_per_usd) for row in rows)),
+            Column("chance to win", tuple(figures.chance(row.chance_to_win) for row in rows)),
+            Column("chance not worse", tuple(figures.chance(row.chance_not_worse) for row in rows)),
+            Column("expected loss", tuple(figures.reward(row.expected_loss) for row in rows)),
+        ),
+        paper.width,
+    )
+    for row in rows:
+        if row.dropped is not None:
+            yield from paper.words(f"{row.name} gets no further traffic: {row.dropped}", "  ")
+
+
+def _name(row: CandidatePart) -> str:
+    return f"{row.name} (control)" if row.is_control else row.name
+
+
+def _rules(paper: _Paper) -> Iterator[str]:
+    yield from paper.heading("Rules of promotion: all must hold")
+    if not paper.report.rules:
+        yield "No candidate is tested any more."
+    before = ""
+    for rule in paper.report.rules:
+        if rule.candidate != before:
+            yield from paper.words(rule.candidate)
+            before = rule.candidate
+        shown = wording.wording(wording.RULE_STATES, rule.state)
+        line = f"[{shown.words.lower():^5}] {wording.rule_title(rule.name)}: {rule.sentence}"
+        first, *more = paper.words(f"  {line}", " " * 10)
+        yield "  " + paper.painted(first[:7], _COLOURS[shown.tone]) + first[7:]
+        yield from more
+
+
+def _effects(paper: _Paper) -> Iterator[str]:
+    doubt = fixed_horizon_doubt(paper.report)
+    yield from paper.heading(f"Effects against {paper.report.control}")
+    yield from paper.words("The always-valid read-out decides; you may look whenever you like.")
+    if doubt:
+        yield from paper.words(
+            f"The fixed-horizon read-out stands in brackets and does not count here: {doubt}."
+        )
+    for effects in effect_tables(paper.report):
+        yield ""
+        yield from table(_effect_columns(effects, bool(doubt)), paper.width)
+
+
+def _effect_columns(effects: EffectTable, doubted: bool) -> tuple[Column, ...]:
+    shown, parts = effects.shown, [row.effect for row in effects.rows]
+
+    def fixed(figure: str) -> str:
+        return f"({figure})" if doubted and figure != figures.UNKNOWN else figure
+
+    return (
+        Column(effects.title, tuple(row.candidate.name for row in effects.rows), right=False),
+        Column("effect", tuple(_known(shown(part.value)) for part in parts)),
+        Column("always-valid interval", tuple(interval(part.low, part.high, shown) for part in parts)),
+        Column("p", tuple(figures.p_value(part.p) for part in parts)),
+        Column(
+            "fixed-horizon interval",
+            tuple(fixed(interval(part.fixed_low, part.fixed_high, shown)) for part in parts),
+        ),
+        Column("p", tuple(fixed(figures.p_value(part.fixed_p)) for part in parts)),
+        Column("method", tuple(wording.method_title(part.fixed_method) for part in parts), right=False),
+    )
+
+
+def _known(figure: str) -> str:
+    return figures.NOT_ENOUGH if figure == figures.UNKNOWN else figure
+
+
+def _money(paper: _Paper) -> Iterator[str]:
+    rows = [row for row in paper.report.candidates if not row.is_control]
+    yield from paper.heading("Saved per day if promoted, at the present traffic")
+    yield from table(
+        (
+            Column("candidate", tuple(row.name for row in rows), right=False),
+            Column("saved", tuple(_known(figures.money_change(row.saved_usd_per_day)) for row in rows)),
+            Column(
+                "interval",
+                tuple(
+                    interval(row.saved_usd_per_day_low, row.saved_usd_per_day_high, figures.money_change)
+                    for row in rows
+                ),
+            ),
+        ),
+        paper.width,
+    )
+
+
+def _shares(paper: _Paper) -> Iterator[str]:
+    shares = paper.report.shares
+    count = len(shares.numbers)
+    yield from paper.heading("Shares over epochs")
+    if not count:
+        yield "No epoch was opened yet."
+        return
+    most = min(count, _MOST_EPOCHS)
+    places = sorted({round(row * (count - 1) / max(most - 1, 1)) for row in range(most)} | {count - 1})
+    columns = [Column("epoch", tuple(str(shares.numbers[place]) for place in places))]
+    columns.append(Column("opened", tuple(figures.moment(shares.opened_at_ms[place]) for place in places)))
+    for arm, row in enumerate(paper.report.candidates):
+        columns.append(
+            Column(row.name, tuple(figures.percent(shares.shares[place][arm]) for place in places))
+        )
+    yield from table(columns, paper.width)
+
+
+def _health(paper: _Paper) -> Iterator[str]:
+    report, health = paper.report, paper.report.health
+    yield from paper.heading("Health of the data")
+    if health.alarm is not None:
+        yield from (
+            paper.painted(line, _COLOURS["bad"]) for line in paper.words(f"ALARM: {health.alarm}", "  ")
+        )
+    for warning in health.warnings:
+        yield from (
+            paper.painted(line, _COLOURS["warn"]) for line in paper.words(f"warning: {warning}", "  ")
+        )
+    if health.ok:
+        yield "No alarm and no warning."
+    for test in health.sample_ratio:
+        state = wording.CHECKS[test.alarm].words.lower()
+        title = wording.count_title(test.count)
+        yield from paper.words(f"{title}: {state}, p {figures.p_value(test.p)}; {test.sentence}", "  ")
+    yield from paper.words(
+        f"Degraded decisions, left out: {figures.units(health.degraded_decisions)}; units recovered from "
+        f"feedback: {figures.units(health.recovered_units)}; p of equal effects in all epochs: "
+        f"{figures.p_value(report.heterogeneity_p)}",
+        "  ",
+    )
+    yield ""
+    yield from table(_service_columns(report.candidates), paper.width)
+
+
+def _service_columns(rows: tuple[CandidatePart, ...]) -> tuple[Column, ...]:
+    return (
+        Column("candidate", tuple(_name(row) for row in rows), right=False),
+        Column("missing feedback", tuple(figures.percent(row.missing_feedback) for row in rows)),
+        Column("served as assigned", tuple(figures.percent(row.served_as_assigned) for row in rows)),
+        Column("error rate", tuple(figures.percent(row.error_rate) for row in rows)),
+        Column("latency p50", tuple(figures.milliseconds(row.latency_p50_ms) for row in rows)),
+        Column("latency p95", tuple(figures.milliseconds(row.latency_p95_ms) for row in rows)),
+    )
+
+
+def _plan(paper: _Paper) -> Iterator[str]:
+    report = paper.report
+    yield from paper.heading("The plan, frozen at start")
+    yield from paper.words(
+        f"objective {spaced(report.objective)}; reward metric {report.reward_metric}, margin "
+        f"{figures.setting(report.reward_margin)}, window {figures.duration(report.window_ms)}; smallest saving "
+        f"{figures.setting_percent(report.min_saving)}; smallest difference of interest "
+        f"{figures.setting(report.mde)}; risk of a wrong promotion {figures.setting_percent(report.alpha)}; "
+        f"deciding read-out {spaced(report.read_out)}; fixed-horizon plan "
+        f"{figures.units(report.fixed_units_per_arm)} units a candidate"
+    )
+
+
+def _steps(paper: _Paper) -> Iterator[str]:
+    yield from paper.heading("Next step")
+    for step in next_steps(paper.report):
+        yield from paper.words(f"{step.does}:")
+        yield from _command(plain(step.command), paper.width)
+
+
+def _command(line: str, width: int) -> Iterator[str]:
+    """A command to copy: broken only between words, by a backslash."""
+    shown = " "
+    for word in line.split(" "):
+        if shown.strip() and columns_of(shown) + columns_of(word) + 3 > width:
+            yield f"{shown} \\"
+            shown = "   "
+        shown += f" {word}"
+    yield shown

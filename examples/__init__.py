@@ -1,0 +1,1 @@
+"""The demo, its simulated models, and example configurations."""
