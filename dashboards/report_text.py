@@ -127,9 +127,9 @@ def _rules(paper: _Paper) -> Iterator[str]:
             before = rule.candidate
         shown = wording.wording(wording.RULE_STATES, rule.state)
         line = f"[{shown.words.lower():^5}] {wording.rule_title(rule.name)}: {rule.sentence}"
-        first, *more = paper.words(f"  {line}", " " * 10)
+        first, *more = wrapped(line, paper.width - 2, " " * 8)
         yield "  " + paper.painted(first[:7], _COLOURS[shown.tone]) + first[7:]
-        yield from more
+        yield from (f"  {rest}" for rest in more)
 
 
 def _effects(paper: _Paper) -> Iterator[str]:

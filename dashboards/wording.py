@@ -25,7 +25,7 @@ VERDICTS: Mapping[str, Wording] = {
     "roll_back": Wording("Roll back", "bad", "back"),
     "keep_running": Wording("Keep running", "info", "clock"),
     "not_ready": Wording("Not ready", "quiet", "dots"),
-    "stop_futile": Wording("Stop, no gain in reach", "warn", "stop"),
+    "stop_futile": Wording("Stop, no gain left", "warn", "stop"),
     "inconclusive": Wording("Inconclusive", "warn", "equal"),
     "needs_review": Wording("Needs review", "warn", "eye"),
     "unhealthy": Wording("Unhealthy data", "bad", "alert"),

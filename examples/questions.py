@@ -85,7 +85,9 @@ def answer(seed: int, question: Asked, model: str, subject: Subject) -> Answer:
     if _uniform(seed, question.id, model, "right") >= figures.accuracy:
         others = LETTERS.replace(letter, "")
         letter = others[int(_uniform(seed, question.id, model, "letter") * len(others))]
-    output_tokens = _length(figures.output_tokens, ANSWER_SPREAD, _uniform(seed, question.id, model, "length"))
+    output_tokens = _length(
+        figures.output_tokens, ANSWER_SPREAD, _uniform(seed, question.id, model, "length")
+    )
     input_tokens = _length(subject.input_tokens, QUESTION_SPREAD, _uniform(seed, question.id, "length"))
     return Answer(_reasoning(output_tokens) + f"The answer is ({letter}).", input_tokens, output_tokens)
 

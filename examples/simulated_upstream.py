@@ -89,7 +89,9 @@ class SimulatedModel:
     async def _stream(
         self, request: web.Request, name: str, found: Answer, with_usage: bool
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
+        response = web.StreamResponse(
+            headers={"content-type": "text/event-stream", "cache-control": "no-cache"}
+        )
         await response.prepare(request)
         for chunk in self._chunks(name, found, with_usage):
             await response.write(b"data: " + orjson.dumps(chunk) + b"\n\n")

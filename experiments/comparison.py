@@ -4,19 +4,13 @@ All tests of an experiment with K candidates run at level alpha / (K - 1). Rewar
 epoch; cost and ratio tests only the epochs of the current price version.
 """
 
+from collections.abc import Sequence as Series
 from dataclasses import dataclass
 from math import exp, log
 
 from bandit.cells import Z
 from experiments.definition import Experiment, Guardrail
-from experiments.effects import (
-    arm_mean,
-    log_ratio,
-    mean_difference,
-    rate_difference,
-    reward_difference,
-    single_requests,
-)
+from experiments.effects import Boundary, arm_mean, differences, log_ratios
 from experiments.evidence import Evidence
 from experiments.sequence import NOTHING_KNOWN, Estimate, Sequence
 from experiments.units import COST, ERROR, PRIMARY
@@ -76,8 +70,10 @@ class Comparison:
     not_worse_lower: float
     """One-sided lower bound of the reward difference, tuned to the margin."""
     not_worse_upper: float
+    not_worse_upper_early: float
+    """The same while outcomes are too rare for the plain one, with the largest variance that the margin allows."""
     superior_lower: float
-    """One-sided lower bound on the objective's scale."""
+    """One-sided lower bound on the objective's scale; -inf where only a saving counts as gain."""
     superior_upper: float
     cost_upper: float
     """One-sided upper bound of ln cost ratio."""
@@ -95,47 +91,119 @@ class Comparison:
         return max(self.p_not_worse, min(self.p_superior, self.p_cheaper))
 
 
+@dataclass(frozen=True, slots=True)
+class _Estimates:
+    """The estimates behind one candidate's tests."""
+
+    arm: int
+    reward: Estimate
+    early: Estimate
+    """The reward, with the variance that the margin implies."""
+    cost: Estimate
+    per_cost: Estimate
+    guards: tuple[Estimate, ...]
+    own_reward: Estimate
+
+
 def level(definition: Experiment) -> float:
     """Level of each test: alpha shared among the candidates beside the control."""
     return definition.decision.alpha / (len(definition.candidates) - 1)
 
 
 def compare(
-    definition: Experiment, evidence: Evidence, arm: int, cost_series: int, against: int = 0
-) -> Comparison:
-    """Test one candidate against the control (or another arm) on mature evidence."""
+    definition: Experiment, evidence: Evidence, arms: Series[int], cost_series: int
+) -> tuple[Comparison, ...]:
+    """Test candidates against the control on mature evidence; all at once, as they share their arrays."""
+    return tuple(_tested(definition, found) for found in _estimates(definition, evidence, arms, cost_series))
+
+
+def objective_effects(
+    definition: Experiment, evidence: Evidence, arms: Series[int], cost_series: int, against: int
+) -> tuple[Estimate, ...]:
+    """What orders candidates by the objective, of each arm minus `against`; greater is better."""
+    kind = definition.objective.kind
+    if kind == "reward":
+        return differences(evidence.metric(PRIMARY), against, arms, definition.reward.width)
     current = evidence.in_series(cost_series)
-    width, objective = definition.reward.width, definition.objective
-    reward = reward_difference(evidence.metric(PRIMARY), against, arm, width)
-    cost = log_ratio(current.metric(COST), against, arm, Z.COST, Z.UNIT)
-    per_cost = NOTHING_KNOWN
+    if kind == "reward_per_cost":
+        return log_ratios(current.metric(PRIMARY), against, arms, Z.TOTAL, Z.COST)
+    costs = log_ratios(current.metric(COST), against, arms, Z.COST, Z.UNIT)
+    return tuple(cost.reversed() for cost in costs)
+
+
+def _estimates(
+    definition: Experiment, evidence: Evidence, arms: Series[int], cost_series: int
+) -> tuple[_Estimates, ...]:
+    reward, objective = definition.reward, definition.objective
+    rewards, current = evidence.metric(PRIMARY), evidence.in_series(cost_series)
+    margin = Boundary(-objective.reward_margin, reward.range[0], reward.width)
+    plain = differences(rewards, 0, arms, reward.width)
+    early = differences(rewards, 0, arms, reward.width, margin)
+    costs = log_ratios(current.metric(COST), 0, arms, Z.COST, Z.UNIT)
+    per_cost = (NOTHING_KNOWN,) * len(arms)
     if objective.needs_cost:
-        per_cost = log_ratio(current.metric(PRIMARY), against, arm, Z.TOTAL, Z.COST)
-    alpha, decision = level(definition), definition.decision
+        per_cost = log_ratios(current.metric(PRIMARY), 0, arms, Z.TOTAL, Z.COST)
+    guards = [_guard_estimates(rule, evidence, arms, costs) for rule in definition.guardrails]
+    return tuple(
+        _Estimates(
+            arm,
+            plain[index],
+            early[index],
+            costs[index],
+            per_cost[index],
+            tuple(guard[index] for guard in guards),
+            NOTHING_KNOWN if objective.min_reward is None else arm_mean(rewards, arm, reward.width),
+        )
+        for index, arm in enumerate(arms)
+    )
+
+
+def _guard_estimates(
+    rule: Guardrail, evidence: Evidence, arms: Series[int], costs: tuple[Estimate, ...]
+) -> tuple[Estimate, ...]:
+    """Errors per request are rare, so their variance is that of the bound where it is larger."""
+    if rule.max_increase is None:
+        return costs
+    return differences(evidence.metric(ERROR), 0, arms, null=Boundary(rule.max_increase))
+
+
+def _tested(definition: Experiment, found: _Estimates) -> Comparison:
+    alpha, decision, objective = level(definition), definition.decision, definition.objective
     plain, relative = Sequence(alpha, decision.mde), Sequence(alpha, log(1 + RELATIVE_MDE))
     margin = Sequence(alpha, objective.reward_margin)
-    saving = log(1 - decision.min_saving)
-    superior, scale = (per_cost, relative) if objective.kind == "reward_per_cost" else (reward, plain)
+    superior, scale = _superior(definition, found), relative
+    if objective.kind == "reward":
+        scale = plain
     return Comparison(
-        arm=arm,
-        candidate=definition.candidates[arm],
-        reward=_effect(reward, plain),
-        cost=_effect(cost, relative),
-        reward_per_cost=_effect(per_cost, relative),
-        not_worse_lower=margin.lower(reward),
-        not_worse_upper=margin.upper(reward),
+        arm=found.arm,
+        candidate=definition.candidates[found.arm],
+        reward=_effect(found.reward, plain),
+        cost=_effect(found.cost, relative),
+        reward_per_cost=_effect(found.per_cost, relative),
+        not_worse_lower=margin.lower(found.reward),
+        not_worse_upper=margin.upper(found.reward),
+        not_worse_upper_early=margin.upper(found.early),
         superior_lower=scale.lower(superior),
         superior_upper=scale.upper(superior),
-        cost_upper=relative.upper(cost),
-        cost_lower=relative.lower(cost),
-        reward_floor_lower=_floor_lower(definition, evidence, arm, margin),
+        cost_upper=relative.upper(found.cost),
+        cost_lower=relative.lower(found.cost),
+        reward_floor_lower=None if objective.min_reward is None else margin.lower(found.own_reward),
         guardrails=tuple(
-            _guard(rule, evidence, current, arm, alpha, against) for rule in definition.guardrails
+            _guard(rule, estimate, alpha)
+            for rule, estimate in zip(definition.guardrails, found.guards, strict=True)
         ),
-        p_not_worse=margin.p_value_one_sided(reward.minus(-objective.reward_margin)),
+        p_not_worse=margin.p_value_one_sided(found.reward.minus(-objective.reward_margin)),
         p_superior=scale.p_value_one_sided(superior),
-        p_cheaper=relative.p_value_one_sided(cost.minus(saving).reversed()),
+        p_cheaper=relative.p_value_one_sided(found.cost.minus(log(1 - decision.min_saving)).reversed()),
     )
+
+
+def _superior(definition: Experiment, found: _Estimates) -> Estimate:
+    """The effect whose sign shows a gain beside a saving; `cheapest_non_inferior` knows no other gain."""
+    kind = definition.objective.kind
+    if kind == "reward":
+        return found.reward
+    return found.per_cost if kind == "reward_per_cost" else NOTHING_KNOWN
 
 
 def _effect(estimate: Estimate, sequence: Sequence) -> Effect:
@@ -143,34 +211,14 @@ def _effect(estimate: Estimate, sequence: Sequence) -> Effect:
     return Effect(estimate, low, high, sequence.p_value(estimate))
 
 
-def _floor_lower(definition: Experiment, evidence: Evidence, arm: int, margin: Sequence) -> float | None:
-    if definition.objective.min_reward is None:
-        return None
-    return margin.lower(arm_mean(evidence.metric(PRIMARY), arm, definition.reward.width))
-
-
-def _guard(
-    rule: Guardrail, evidence: Evidence, current: Evidence, arm: int, alpha: float, against: int
-) -> GuardrailEffect:
+def _guard(rule: Guardrail, estimate: Estimate, alpha: float) -> GuardrailEffect:
     """A guardrail as a one-sided non-inferiority test whose margin tunes it."""
-    if rule.max_increase is not None:
-        bound = rule.max_increase
-        estimate = _error_difference(evidence, against, arm)
-    else:
-        assert rule.max_ratio is not None
-        bound = log(rule.max_ratio)
-        estimate = log_ratio(current.metric(COST), against, arm, Z.COST, Z.UNIT)
+    bound = log(rule.max_ratio) if rule.max_ratio is not None else rule.max_increase
+    assert bound is not None
     sequence = Sequence(alpha, bound)
-    effect = _effect(estimate, sequence)
-    return GuardrailEffect(rule, effect, sequence.upper(estimate), sequence.lower(estimate), bound)
-
-
-def _error_difference(evidence: Evidence, against: int, arm: int) -> Estimate:
-    """Errors per request, candidate minus control."""
-    cells = evidence.metric(ERROR)
-    if single_requests(cells.arms(against, arm)):
-        return mean_difference(cells, against, arm, rare=True)
-    return rate_difference(cells, against, arm)
+    return GuardrailEffect(
+        rule, _effect(estimate, sequence), sequence.upper(estimate), sequence.lower(estimate), bound
+    )
 
 
 def relative(log_effect: float) -> float:

@@ -1,14 +1,15 @@
 """Elimination: candidates that the evidence has ruled out and that get no further traffic.
 
-A candidate goes when it is shown to be worse than a bound allows, or when a live candidate that is shown
-not to be worse than the control is shown to beat it on the objective. The control always stays.
+A candidate goes when it is shown to be worse than a bound allows, or when a live candidate that is itself
+shown to keep every bound is shown to beat it on the objective. The control always stays, and so does a
+candidate whose promotion was declared, unless it does harm.
 """
 
 from collections.abc import Mapping
 from collections.abc import Sequence as Series
 from math import log
 
-from experiments.comparison import RELATIVE_MDE, Comparison, compare, level
+from experiments.comparison import RELATIVE_MDE, Comparison, level, objective_effects
 from experiments.definition import Experiment
 from experiments.evidence import Evidence
 from experiments.rules import Candidacy
@@ -26,41 +27,55 @@ def objective_effect(definition: Experiment, comparison: Comparison) -> Estimate
 
 
 def leader(definition: Experiment, candidacies: Series[Candidacy]) -> Candidacy | None:
-    """The live candidate with the best objective among those whose estimated reward meets the margin."""
+    """The live candidate with the best objective among those that may still be promoted.
+
+    A candidate that is estimated below the margin, or that cannot gain enough any more, leads nobody: it
+    would keep a better one waiting.
+    """
     margin = definition.objective.reward_margin
     plausible = [
         one for one in candidacies
-        if one.harm is None and one.comparison.reward.known and one.comparison.reward.estimate.value > -margin
+        if one.harm is None and not one.futile
+        and one.comparison.reward.known and one.comparison.reward.estimate.value > -margin
     ]  # fmt: skip
     return max(plausible, key=lambda one: objective_effect(definition, one.comparison).value, default=None)
 
 
 def eliminated(
-    definition: Experiment, evidence: Evidence, candidacies: Series[Candidacy], cost_series: int
+    definition: Experiment,
+    evidence: Evidence,
+    candidacies: Series[Candidacy],
+    cost_series: int,
+    declared: str | None = None,
 ) -> Mapping[str, str]:
-    """Why each ruled-out candidate must go, by name."""
+    """Why each ruled-out candidate must go, by name; `declared` names the one whose promotion was declared."""
     reasons = {one.comparison.candidate: one.harm.sentence for one in candidacies if one.harm is not None}
     best = leader(definition, candidacies)
-    if best is None or not _shown_not_worse(best):
+    if best is None or not best.keeps_bounds:
         return reasons
-    for one in candidacies:
-        name = one.comparison.candidate
-        if one is not best and name not in reasons and _beaten(definition, evidence, one, best, cost_series):
-            reasons[name] = f"{best.comparison.candidate} is better on {definition.objective.kind}"
-    return reasons
-
-
-def _shown_not_worse(one: Candidacy) -> bool:
-    return all(
-        rule.state == "holds" for rule in one.rules if rule.name in ("data", "not_worse", "min_reward")
-    )
+    rivals = [
+        one.comparison for one in candidacies
+        if one is not best and one.comparison.candidate not in (*reasons, declared)
+    ]  # fmt: skip
+    return {**reasons, **_beaten(definition, evidence, rivals, best.comparison, cost_series)}
 
 
 def _beaten(
-    definition: Experiment, evidence: Evidence, one: Candidacy, best: Candidacy, cost_series: int
-) -> bool:
-    """Whether the leader's objective is shown to be better than this candidate's, at the same level."""
-    duel = compare(definition, evidence, best.comparison.arm, cost_series, against=one.comparison.arm)
-    effect = objective_effect(definition, duel)
+    definition: Experiment,
+    evidence: Evidence,
+    rivals: Series[Comparison],
+    best: Comparison,
+    cost_series: int,
+) -> Mapping[str, str]:
+    """The rivals over which the leader's objective is shown to be better, each at the level of every test."""
+    if not rivals:
+        return {}
     mde = definition.decision.mde if definition.objective.kind == "reward" else log(1 + RELATIVE_MDE)
-    return effect.information > 0 and Sequence(level(definition), mde).lower(effect) > 0
+    sequence = Sequence(level(definition), mde)
+    arms = [rival.arm for rival in rivals]
+    effects = objective_effects(definition, evidence, arms, cost_series, against=best.arm)
+    return {
+        rival.candidate: f"{best.candidate} is better on {definition.objective.kind}"
+        for rival, effect in zip(rivals, effects, strict=True)
+        if sequence.upper(effect) < 0
+    }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 
 from bandit.cells import Floats, Z
 from experiments.bayesian import Chances, Successes, of_binary, of_effect
@@ -59,14 +60,19 @@ def _part(effect: Effect, smallest_p: float, fixed: Result, scale: Callable[[flo
     classical = fixed if isinstance(fixed, FixedHorizon) else None
     return EffectPart(
         value=scale(effect.estimate.value) if known else None,
-        low=number(scale(effect.low)) if known else None,
-        high=number(scale(effect.high)) if known else None,
+        low=_limit(effect.low, scale) if known else None,
+        high=_limit(effect.high, scale) if known else None,
         p=min(smallest_p, effect.p) if known else None,
-        fixed_low=number(scale(classical.low)) if classical else None,
-        fixed_high=number(scale(classical.high)) if classical else None,
+        fixed_low=_limit(classical.low, scale) if classical else None,
+        fixed_high=_limit(classical.high, scale) if classical else None,
         fixed_p=classical.p_value if classical else None,
         fixed_method=fixed.method if isinstance(fixed, FixedHorizon) else fixed.reason,
     )
+
+
+def _limit(end: float, scale: Callable[[float], float]) -> float | None:
+    """An end of an interval in the report's scale; an infinite one stays unknown, `relative` would cap it."""
+    return number(scale(end)) if isfinite(end) else None
 
 
 def _chances(definition: Experiment, pooled: Floats, comparison: Comparison) -> Chances | None:

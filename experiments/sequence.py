@@ -9,10 +9,14 @@ Normal-mixture asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Ke
 `tau` tunes at which information the interval is tightest: I* = 8 / mde^2, about the end of a fixed test.
 """
 
-from dataclasses import dataclass
-from math import exp, expm1, inf, log, sqrt
+from dataclasses import dataclass, field
+from math import exp, expm1, inf, log, log1p, sqrt
 
 _LARGEST_EXPONENT = 700.0
+LEVELS = (1e-9, 0.4)
+"""Levels that a sequence may have: beyond them `tau` is not positive, or rounding takes over."""
+SIZES = (1e-9, 1e9)
+"""Differences that a sequence may be tuned for; smaller ones no traffic can show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +45,27 @@ NOTHING_KNOWN = Estimate(0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """A confidence sequence tuned for differences of `mde`, at level `alpha`."""
+    """A confidence sequence tuned for differences of `mde`, at level `alpha`.
+
+    >>> sequence = Sequence(alpha=0.05, mde=0.05)
+    >>> round(sequence.tau, 6), round(sequence.tau_one_sided, 6)
+    (364.389971, 448.659991)
+    """
 
     alpha: float
     mde: float
+    tau: float = field(init=False)
+    """Mixture precision of the two-sided sequence."""
+    tau_one_sided: float = field(init=False)
+    """Mixture precision of the one-sided sequence."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < 0.5:
-            raise ValueError(f"alpha == {self.alpha}, must be in (0, 0.5)")
-        if not self.mde > 0:
-            raise ValueError(f"mde == {self.mde}, must be positive")
-
-    @property
-    def tau(self) -> float:
-        """Mixture precision of the two-sided sequence.
-
-        >>> round(Sequence(alpha=0.05, mde=0.05).tau, 6)
-        364.389971
-        """
-        return self._tau(self.alpha)
-
-    @property
-    def tau_one_sided(self) -> float:
-        """Mixture precision of the one-sided sequence.
-
-        >>> round(Sequence(alpha=0.05, mde=0.05).tau_one_sided, 6)
-        448.659991
-        """
-        return self._tau(2 * self.alpha)
+        if not LEVELS[0] <= self.alpha <= LEVELS[1]:
+            raise ValueError(f"alpha == {self.alpha}, must be in [{LEVELS[0]:g}, {LEVELS[1]:g}]")
+        if not SIZES[0] <= self.mde <= SIZES[1]:
+            raise ValueError(f"mde == {self.mde}, must be in [{SIZES[0]:g}, {SIZES[1]:g}]")
+        object.__setattr__(self, "tau", self._tau(self.alpha))
+        object.__setattr__(self, "tau_one_sided", self._tau(2 * self.alpha))
 
     def _tau(self, level: float) -> float:
         ell = -2 * log(level)
@@ -96,7 +93,7 @@ class Sequence:
             return inf
         tau = self.tau_one_sided
         widened = information + tau
-        return sqrt(2 * widened * log1p_half(sqrt(widened / tau) / self.alpha)) / information
+        return sqrt(2 * widened * log1p(sqrt(widened / tau) / (2 * self.alpha))) / information
 
     def interval(self, estimate: Estimate) -> tuple[float, float]:
         """Two-sided confidence interval, valid at all looks together."""
@@ -133,22 +130,16 @@ class Sequence:
     def information_needed(self, effect: float) -> float:
         """Information at which the one-sided bound clears zero for a true effect of this size.
 
-        Solved by bisection on m1(I) = effect; infinite for an effect that is not positive.
+        Solves m1(I) = effect by iterating I <- m1(I) I / effect, whose right side is rising and concave in
+        I, from below; infinite for an effect that no traffic can show.
         """
-        if effect <= 0:
+        if effect < SIZES[0] * min(self.mde, 1.0):
             return inf
-        low, high = 1e-12, 1.0
-        while self.margin_one_sided(high) > effect:
-            low, high = high, high * 4
-        while high / low > 1 + 1e-9:
-            middle = sqrt(low * high)
-            low, high = (low, middle) if self.margin_one_sided(middle) <= effect else (middle, high)
-        return high
-
-
-def log1p_half(ratio: float) -> float:
-    """ln(1 + ratio / 2)."""
-    return log(1 + ratio / 2)
+        information, last = 1e-12, 0.0
+        while information - last > 1e-10 * information:
+            last = information
+            information = self.margin_one_sided(last) * last / effect
+        return information
 
 
 def _exponent(estimate: Estimate, tau: float) -> float:

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
 
 from storage.exported import (
     ExportKind,
@@ -14,12 +13,12 @@ from storage.exported import (
     unit_fields,
 )
 from storage.records import FeedbackRow, FeedbackState
+from storage.sqlite_desk import Row
 from storage.sqlite_reads import call_row, decision_row, unit_row
 from storage.staging import LogEntry
 
 PAGE_ROWS = 1_000
 Reading = Callable[[], AbstractContextManager[sqlite3.Connection]]
-Row = tuple[Any, ...]  # what SQLite returns; the schema gives the types
 
 _DECISIONS = """
     SELECT * FROM decisions WHERE number > :number AND (:owner IS NULL OR experiment_id = :owner)

@@ -3,15 +3,12 @@
 import json
 import sqlite3
 from collections.abc import Mapping
-from typing import Any
 
 from experiments.definition import Experiment
 from experiments.epochs import Epoch
 from experiments.units import UnitRow
 from storage.records import CallRow, DecisionRow, Effect
-from storage.sqlite_desk import SqliteDesk
-
-Row = tuple[Any, ...]  # what SQLite returns; the schema gives the types
+from storage.sqlite_desk import Row, SqliteDesk
 
 
 class SqliteReads:

@@ -24,7 +24,7 @@ from storage.records import (
 
 
 class Store(Protocol):
-    """What every store does; the contract is the suite in tests/storage/contract.py."""
+    """What every store does; the contract is the suite tests/storage/test_store_*.py."""
 
     # State: champions, experiments, epochs, configuration, keys
 

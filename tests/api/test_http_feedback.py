@@ -16,7 +16,7 @@ def front() -> Iterator[Front]:
 
 
 def decide(front: Front, user: str = "u1") -> str:
-    return front.post("/v1/route", {"task": "support", "user": user}).json["decision_id"]
+    return str(front.post("/v1/route", {"task": "support", "user": user}).json["decision_id"])
 
 
 def stored(front: Front) -> int:

@@ -225,6 +225,7 @@ PLANS = {
         (SONNET, Model("haiku", 0.86, 0.0011, answers_itself=0.7)), epochs=60, until=Kind.NEEDS_REVIEW
     ),
     "inconclusive": Plan(
-        (SONNET, Model("twin", 0.83, 0.0115)), epochs=60, max_units=9000, mode="ab", until=Kind.INCONCLUSIVE
+        (SONNET, Model("twin", 0.86, 0.0109)), epochs=60, max_units=9000, mode="ab",
+        objective="cheapest_non_inferior", until=Kind.INCONCLUSIVE,
     ),
 }  # fmt: skip

@@ -168,7 +168,7 @@ def test_whatever_is_sent_is_either_refused_or_forwarded_within_the_list(
 ) -> None:
     """No value of any field raises anything but InvalidRequest, and nothing outside the list goes on."""
     base = {"model": "auto", "messages": HELLO} if valid else {}
-    body = {**base, name: list(fields.values())[0] if fields else None, **({} if valid else fields)}
+    body = {**base, name: next(iter(fields.values())) if fields else None, **({} if valid else fields)}
     try:
         chat = read_chat(orjson.dumps(body))
     except InvalidRequest:

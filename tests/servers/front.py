@@ -37,7 +37,7 @@ class Got:
     @property
     def code(self) -> str:
         """The error's stable name."""
-        return self.json["error"]["code"]
+        return str(self.json["error"]["code"])
 
 
 class Front:

@@ -71,7 +71,7 @@ class House:
         self.store.commit([PutConfig(orjson.dumps(config).decode(), 0)])
         self.engine = Engine(self.store, SIGNER, follow=False)
         self.transport = AiohttpTransport()
-        known = {name: KEY for name in config["models"]} if keys is None else keys
+        known = dict.fromkeys(config["models"], KEY) if keys is None else keys
         self.dispatcher = Dispatcher(self.engine, self.transport, known, limits)
         self.finished: list[CallRow] = []
         """Every call row that was queued, before the ledger drops what it has already."""

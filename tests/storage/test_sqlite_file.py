@@ -13,7 +13,9 @@ import pytest
 from storage.errors import StoreConflict, StoreIncompatible, StoreUnavailable
 from storage.records import AuditEntry, PutConfig
 from storage.sqlite import SqliteStore
+from storage.sqlite_ledger import write
 from storage.sqlite_schema import VERSION
+from storage.staging import Staging
 
 
 @pytest.fixture
@@ -395,6 +397,25 @@ def test_a_long_export_holds_no_transaction_open(open_scene, monkeypatch):
             busy, *_ = connection.execute("SELECT 0").fetchone()
         assert busy == 0
         assert len(list(rows)) == 29
+    scene.store.close()
+
+
+def test_every_sum_of_a_cell_is_added_to(open_scene):
+    """Sums of other workers stay: each column adds, none is overwritten, covariates included."""
+    scene = open_scene()
+    scene.start()
+    for _ in range(2):
+        staging = Staging(reads=None, now_ms=scene.now)
+        delta = staging.delta(1, 1, 0)
+        delta.counts = list(range(1, 8))
+        delta.moments = {"reward": [float(number) for number in range(1, 16)]}
+        delta.latency = {9: 4}
+        with scene.store._file.writing() as connection:
+            write(connection, staging)
+    (cell,) = scene.store.cells(1)
+    assert cell.counts == tuple(range(2, 16, 2))
+    assert cell.moments["reward"] == tuple(float(number) for number in range(2, 32, 2))
+    assert cell.latency == {9: 8}
     scene.store.close()
 
 

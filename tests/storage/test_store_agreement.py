@@ -116,5 +116,5 @@ def assert_recounted(scene):
 def test_every_store_keeps_the_same_books(scenes_of_every_kind):
     """Memory drives simulations and SQLite drives production: a difference would make one of them lie."""
     Histories.open_scenes = staticmethod(scenes_of_every_kind)
-    few = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
+    few = settings(max_examples=100, stateful_step_count=40, deadline=None, derandomize=True)
     run_state_machine_as_test(Histories, settings=few)

@@ -112,6 +112,33 @@ def test_the_time_of_a_repeated_value_counts_for_the_order(scene):
     assert logged == [1, 9, 5]
 
 
+def test_a_plain_repetition_leaves_no_row(scene):
+    """A client that sends the same body a thousand times may not fill the disk with it."""
+    decision = scene.decision()
+    same = scene.feedback(decision, 1.0, occurred_at_ms=scene.now)
+    scene.record(decision, same)
+    assert [scene.state_of(same) for _ in range(3)] == ["duplicate"] * 3
+    assert len(list(scene.store.export("feedback"))) == 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_call_that_came_too_late_stays_out_when_feedback_follows(scene, together):
+    """Feedback received in time may be written after a call that ended too late; only the feedback counts."""
+    decision = scene.decision()
+    scene.record(decision)
+    report = scene.feedback(decision)
+    scene.now += DAY_MS + 60_000
+    call = scene.call(decision, error="timeout")
+    if together:
+        scene.record(call, report)
+    else:
+        scene.record(call)
+        scene.record(report)
+    assert scene.cell().counts == (1, 1, 1, 0, 1, 0, 0)
+    assert set(scene.cell().moments) == {"error"}
+    assert scene.cell().moments["error"][2] == 0
+
+
 def test_feedback_after_the_window_is_late_and_kept(scene):
     """Late rewards would make slow experiments look better than fast ones; they are kept, not counted."""
     decision = scene.decision()
@@ -184,6 +211,14 @@ def test_feedback_of_a_degraded_decision_is_accepted_without_effect(scene):
     assert scene.cell(epoch=0).counts == (0, 0, 0, 0, 0, 0, 1)
     assert scene.cell(epoch=0).moments == {}
     assert [row["degraded"] for row in scene.store.export("decisions")] == [True]
+
+
+def test_a_decision_under_the_configured_shares_is_degraded_even_unmarked(scene):
+    """Epoch 0 belongs to no test, whatever its writer says."""
+    scene.record(scene.decision(epoch=0, degraded=False))
+    assert [row["degraded"] for row in scene.store.export("decisions")] == [True]
+    assert scene.cell(epoch=0).counts == (0, 0, 0, 0, 0, 0, 1)
+    assert list(scene.store.export("units")) == []
 
 
 def test_a_reward_implied_by_an_error_gives_way_to_feedback(idle):

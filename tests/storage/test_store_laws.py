@@ -12,7 +12,7 @@ from storage.records import CallRow, DecisionRow, FeedbackRow
 
 COSTS = st.sampled_from([None, 0.25, 0.5, 1.75])
 REWARDS = st.sampled_from([0.0, 1.0])
-LAWS = settings(max_examples=40, deadline=None, derandomize=True)
+LAWS = settings(max_examples=30, deadline=None, derandomize=True)
 
 
 def played(new_scene, rows, batch_sizes=None):

@@ -1,0 +1,88 @@
+"""The few calls of Pointsman's HTTP API that the demo makes beside its traffic, as typed answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from examples.demo_processes import DemoFailed
+from experiments.report import Report
+
+PROMOTION_REFUSED = 409
+TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An experiment as `GET /v1/experiments` lists it."""
+
+    name: str
+    state: str
+    epoch: int
+    verdict: str
+    leader: str | None
+    """Candidate that the verdict names."""
+    shares: tuple[float, ...]
+    """Of new traffic, in the order of the candidates."""
+
+
+class Api:
+    """One server's reading and acting routes."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def start(self, name: str) -> None:
+        """Start a draft."""
+        await self._ask("POST", f"/v1/experiments/{name}/start", {"why": "the demo begins"})
+
+    async def standings(self, names: Sequence[str]) -> dict[str, Standing]:
+        """The named experiments."""
+        listed = (await self._ask("GET", "/v1/experiments"))["experiments"]
+        return {one["name"]: _standing(one) for one in listed if one["name"] in names}
+
+    async def report(self, name: str) -> Report:
+        """An experiment's newest report."""
+        return Report.model_validate(await self._ask("GET", f"/v1/experiments/{name}/report?format=json"))
+
+    async def promote(self, name: str, why: str) -> str | None:
+        """Promote the candidate that the verdict names; the new champion, or None where the evidence refuses."""
+        body = {"why": why}
+        async with self._session.post(f"{self._url}/v1/experiments/{name}/promote", json=body) as reply:
+            answer = orjson.loads(await reply.read())
+            if reply.status == PROMOTION_REFUSED:
+                return None
+            if reply.status != 200:
+                raise DemoFailed(f"promote {name}: {answer}")
+            return str(answer["new"])
+
+    async def champions(self) -> dict[str, str]:
+        """The model that serves each task outside experiments."""
+        return {one["task"]: one["champion"] for one in (await self._ask("GET", "/v1/routes"))["routes"]}
+
+    async def _ask(self, method: str, path: str, body: object = None) -> Any:  # reason: any JSON value
+        async with self._session.request(method, self._url + path, json=body) as reply:
+            raw = await reply.read()
+            if reply.status >= 300:
+                raise DemoFailed(
+                    f"{method} {path}: status {reply.status}: {raw[:500].decode(errors='replace')}"
+                )
+            return orjson.loads(raw)
+
+
+def _standing(listed: dict[str, Any]) -> Standing:  # reason: decoded JSON
+    return Standing(
+        name=listed["name"],
+        state=listed["state"],
+        epoch=listed["epoch"] or 0,
+        verdict=listed["verdict"] or "not_ready",
+        leader=listed["leader"],
+        shares=tuple(one["share"] for one in listed["shares"]),
+    )
