@@ -105,7 +105,7 @@ class Worker:
         self._redaction.add(self._keys.secrets())
         missing = frozenset(self._keys.missing())
         for name in sorted(missing - self._missing):
-            _log.warning("the environment variable %s is not set; its models are called without a key", name)
+            _log.warning("the environment variable %s is not set; its models are not called", name)
         self._missing = missing
 
     @asynccontextmanager

@@ -17,7 +17,7 @@ from types import FrameType
 import aiohttp
 from rich.console import Console
 
-from examples.demo_client import Api, Standing
+from examples.demo_client import Api
 from examples.demo_config import configuration
 from examples.demo_display import Display
 from examples.demo_processes import DemoFailed, pointsman, simulated_models
@@ -31,6 +31,8 @@ REQUESTS = 3_000
 """Of each subject."""
 DONE, ERROR, USAGE, INTERRUPTED = 0, 1, 2, 130
 LOOK_S = 0.5
+FOLLOW_S = 1.0
+"""Time in which the server takes over that experiments were started."""
 SETTLE_S = GRACE_MS / 1_000 + 1.0 + 1.5
 """Reward window and grace of the last closed epoch, and a tick after them."""
 WHY = "the demo's evidence supports it"
@@ -132,6 +134,7 @@ async def _loop(
     try:
         for subject in subjects:
             await api.start(subject)
+        await asyncio.sleep(FOLLOW_S)
         tally = await _traffic(console, figures, api, Traffic(url, seed, subjects, requests), requests)
         say(console, "Waiting for the last rewards to mature ...")
         await asyncio.sleep(SETTLE_S)
@@ -162,14 +165,16 @@ async def _traffic(console: Console, figures: Figures, api: Api, traffic: Traffi
     candidates = (CONTROL, *(name for name in figures.models if name != CONTROL))
     display = Display(console, candidates, requests)
     begun_s = time.monotonic()
-    standings: dict[str, Standing] = {}
-    with display.shown():
-        async with asyncio.TaskGroup() as group:
-            sending = group.create_task(traffic.run())
+    sending = asyncio.create_task(traffic.run())
+    try:
+        with display.shown():
             while not sending.done():
                 standings = await api.standings(tuple(traffic.tally.subjects))
                 display.update(time.monotonic() - begun_s, traffic.tally, standings)
                 await asyncio.wait([sending], timeout=LOOK_S)
+        await sending
+    finally:
+        sending.cancel()
     elapsed_s = time.monotonic() - begun_s
     answered = traffic.tally.answered
     say(console, f"{answered:,} answers in {elapsed_s:.1f} s ({answered / elapsed_s:,.0f} a second)")

@@ -49,7 +49,10 @@ class Display:
         means = [sum(each) / len(each) for each in zip(*shares, strict=True)]
         split = ", ".join(f"{name} {share:.0%}" for name, share in zip(self._candidates, means, strict=False))
         ready = sum(standing.verdict == "promote" for standing in standings.values())
-        return f"{elapsed_s:5.1f} s  {tally.answered:,} of {total:,} answered; shares on average: {split}; {ready} to promote"
+        return (
+            f"{elapsed_s:5.1f} s  {tally.answered:,} of {total:,} answered; "
+            f"shares on average: {split}; {ready} to promote"
+        )
 
     def _table(self, elapsed_s: float, tally: Tally, standings: Mapping[str, Standing]) -> Table:
         table = Table(

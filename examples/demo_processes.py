@@ -1,7 +1,6 @@
 """The demo's processes: the simulated models, and Pointsman itself as a user would start it."""
 
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -52,6 +51,8 @@ def pointsman(directory: Path, config: str, port: int, workers: int) -> Iterator
     process = _start(arguments, settings, None, log)
     try:
         yield _url(process, log)
+    except DemoFailed as error:
+        raise DemoFailed(f"{error}\n{log.read_text()[-2_000:]}") from error
     finally:
         _end(process)
 
@@ -98,19 +99,22 @@ def _url(process: subprocess.Popen[bytes], log: Path) -> str:
         if found := _READY.search(log.read_text()):
             return found[1]
         time.sleep(0.02)
-    raise DemoFailed(f"pointsman serve did not become ready:\n{log.read_text()[-2_000:]}")
+    raise DemoFailed("pointsman serve did not become ready; it said:")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end, and kill it if it does not."""
+    """Ask the process to end; kill it if it does not, or if somebody has no more patience."""
     if process.stdin is not None:
         process.stdin.close()
-    process.send_signal(signal.SIGTERM)
+    process.terminate()
     try:
         process.wait(END_S)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
+    except BaseException:
+        process.kill()
+        raise
     finally:
+        process.wait()
         if process.stdout is not None:
             process.stdout.close()

@@ -14,19 +14,18 @@ from experiments.report import CandidatePart, EffectPart, Report
 
 
 def show_reports(console: Console, reports: Sequence[Report]) -> None:
-    """One row per experiment: the verdict, and the candidate it names beside the control."""
+    """One row per experiment: the control, and under it the candidate that the verdict looks at."""
     table = Table(box=SIMPLE_HEAD)
-    table.add_column("subject", no_wrap=True)
-    table.add_column("verdict")
-    for name in ("units", "share", "reward", "$ per 1,000", "reward effect", "cost effect"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("subject", "verdict"):
+        table.add_column(name, no_wrap=True)
+    for name in ("units, share", "reward", "$/1,000", "reward effect", "cost effect"):
+        table.add_column(name, justify="right")
     for report in reports:
         control, other = report.candidates[0], watched(report)
         table.add_row(
-            f"{report.experiment}\nmargin {report.reward_margin:g}",
-            f"{report.verdict.kind}\n{short(other.name)}",
-            f"{control.units:,}\n{other.units:,}",
-            f"{control.share:.0%}\n{other.share:.0%}",
+            f"{report.experiment}\n{short(other.name)}",
+            report.verdict.kind,
+            f"{control.units:,} {control.share:4.0%}\n{other.units:,} {other.share:4.0%}",
             f"{_number(control.reward)}\n{_number(other.reward)}",
             f"{_per_thousand(control)}\n{_per_thousand(other)}",
             _effect(other.reward_effect, "+.3f"),
@@ -34,7 +33,7 @@ def show_reports(console: Console, reports: Sequence[Report]) -> None:
         )
     say(
         console,
-        f"Reports: {CONTROL} above, the candidate that the verdict looks at below; p and intervals always-valid",
+        f"Reports: {CONTROL} above, the candidate in the lead below; intervals and p are always-valid",
     )
     console.print(table)
 
@@ -59,7 +58,7 @@ def show_decision(console: Console, report: Report, champion: str | None) -> Non
 
 def show_change(console: Console, figures: Figures, champions: Mapping[str, str], tally: Tally) -> None:
     """Quality and cost by the measured figures: the control everywhere, and the champions as they are now."""
-    before = {subject: CONTROL for subject in champions}
+    before = dict.fromkeys(champions, CONTROL)
     table = Table(box=SIMPLE_HEAD)
     for name in ("", "right answers", "$ per 1,000 requests"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
@@ -74,8 +73,9 @@ def show_change(console: Console, figures: Figures, champions: Mapping[str, str]
     console.print(table)
     say(
         console,
-        f"Before and after are expected from the models' measured figures; a holdback keeps {HOLDBACK:.0%} of each "
-        "promoted task on the old champion for a while and rolls back by itself on harm.",
+        "Before and after are expected from the measured figures. An undecided task keeps its champion while its "
+        f"experiment goes on; a promoted one keeps {HOLDBACK:.0%} on the old champion for a while, and rolls back by "
+        "itself on harm.",
     )
 
 
@@ -106,8 +106,8 @@ def _expected(figures: Figures, models: Mapping[str, str]) -> tuple[float, float
 def _effect(effect: EffectPart | None, form: str) -> str:
     if effect is None or effect.value is None or effect.low is None or effect.high is None:
         return "not known yet"
-    p = "" if effect.p is None else "p < 0.0001" if effect.p < 0.0001 else f"p = {effect.p:.4f}"
-    return f"{effect.value:{form}} ({effect.low:{form}} to {effect.high:{form}})\n{p}"
+    p = "" if effect.p is None else ", p < 0.0001" if effect.p < 0.0001 else f", p = {effect.p:.4f}"
+    return f"{effect.value:{form}}{p}\n{effect.low:{form}} to {effect.high:{form}}"
 
 
 def _per_thousand(one: CandidatePart) -> str:

@@ -19,6 +19,8 @@ BATCH = 50
 BATCH_S = 0.05
 """Longest time a reward waits for others to be reported with it."""
 TIMEOUT_S = 30.0
+RATE = 800.0
+"""Most questions a second: slow enough to watch, and for shares to move between them."""
 _HEADERS = {"content-type": "application/json"}
 
 
@@ -68,11 +70,13 @@ class Traffic:
         self.tally = Tally({subject: SubjectTally() for subject in subjects})
         self._url = url
         self._seed = seed
-        self._questions = _questions(seed, subjects, requests)
+        self._questions = enumerate(_questions(seed, subjects, requests))
+        self._begun_s = 0.0
         self._rewards: asyncio.Queue[tuple[str, float] | None] = asyncio.Queue()
 
     async def run(self) -> None:
         """Ask, grade and report until every reward is acknowledged."""
+        self._begun_s = asyncio.get_running_loop().time()
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         connector = aiohttp.TCPConnector(limit=0)
         async with (
@@ -86,7 +90,8 @@ class Traffic:
             await self._rewards.put(None)
 
     async def _ask(self, session: aiohttp.ClientSession) -> None:
-        for subject, number in self._questions:
+        for place, (subject, number) in self._questions:
+            await self._turn(place)
             tally = self.tally.subjects[subject]
             tally.asked += 1
             try:
@@ -103,6 +108,12 @@ class Traffic:
                 self.tally.failures[type(error).__name__] += 1
                 continue
             self._grade(tally, subject, number, raw)
+
+    async def _turn(self, place: int) -> None:
+        """Wait until it is this question's turn."""
+        early_s = self._begun_s + place / RATE - asyncio.get_running_loop().time()
+        if early_s > 0:
+            await asyncio.sleep(early_s)
 
     def _grade(self, tally: SubjectTally, subject: str, number: int, raw: bytes) -> None:
         """Count an answer and queue its reward."""

@@ -8,6 +8,7 @@ or SIGTERM comes, so that it never outlives who started it. `GET /counts` says h
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -168,11 +169,18 @@ def _error(status: int, message: str) -> web.Response:
 async def serve_until_alone(seed: int) -> None:
     """Serve until standard input closes or SIGTERM comes."""
     loop, over = asyncio.get_running_loop(), asyncio.Event()
+    stdin = sys.stdin.fileno()
+
+    def heard() -> None:
+        if not os.read(stdin, 1_000):
+            over.set()
+
     loop.add_signal_handler(signal.SIGTERM, over.set)
-    loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1(1) or over.set())
+    loop.add_reader(stdin, heard)
     async with serving(read_figures(), seed) as urls:
         print(orjson.dumps(urls).decode(), flush=True)
         await over.wait()
+    loop.remove_reader(stdin)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,10 +23,14 @@ def position(salt: str, unit: str) -> float:
 def cumulative(shares: Sequence[float]) -> tuple[float, ...]:
     """Inner boundaries of the shares, one fewer than there are arms.
 
-    >>> cumulative((0.5, 0.25, 0.25))
-    (0.5, 0.75)
+    From the last arm with a share on they are 1, which no position reaches: rounding of the sum must not
+    open a gap for an arm of share zero.
+
+    >>> cumulative((0.5, 0.25, 0.25)), cumulative((0.1, 0.2, 0.7, 0.0))
+    ((0.5, 0.75), (0.1, 0.30000000000000004, 1.0))
     """
-    return tuple(accumulate(shares))[:-1]
+    last = max((arm for arm, share in enumerate(shares) if share > 0), default=0)
+    return tuple(1.0 if arm >= last else total for arm, total in enumerate(accumulate(shares)))[:-1]
 
 
 def arm_at(boundaries: Sequence[float], where: float) -> int:

@@ -17,6 +17,10 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
 
 MAX_CANDIDATES = 20
+WIDTHS = (1e-6, 1e9)
+"""Ranges of a reward beyond which sums of squares lose their digits."""
+FINEST = 1e-6
+"""Smallest difference, in widths of its range, that some traffic can show."""
 RESERVED_METRICS = ("error", "cost_usd", "latency_ms", "input_tokens", "output_tokens")
 
 
@@ -61,6 +65,11 @@ class Reward(Declared):
         low, high = self.range
         if not low < high:
             raise ValueError(f"range [{low:g}, {high:g}] must rise: its first number is the lowest reward")
+        if not (WIDTHS[0] <= high - low and max(abs(low), abs(high)) <= WIDTHS[1]):
+            raise ValueError(
+                f"range [{low:g}, {high:g}] must be at least {WIDTHS[0]:g} wide and within {WIDTHS[1]:g} of zero; "
+                "report the reward in another unit"
+            )
         if self.kind == "binary" and (low, high) != (0.0, 1.0):
             raise ValueError("a binary reward has range [0, 1]; use kind: score for another range")
         for field, value in (("on_error", self.on_error), ("missing", self.missing)):
@@ -127,6 +136,10 @@ class Guardrail(Declared):
             raise ValueError(f"guardrail metric {self.metric!r} is not yet enforced; use error or cost_usd")
         if (self.max_increase is None) == (self.max_ratio is None):
             raise ValueError(f"guardrail {self.metric!r} needs exactly one of max_increase and max_ratio")
+        if self.max_increase is not None and not FINEST <= self.max_increase <= 1:
+            raise ValueError(f"max_increase == {self.max_increase:g}, must be in [{FINEST:g}, 1]")
+        if self.max_ratio is not None and not 1 + FINEST <= self.max_ratio <= 1 / FINEST:
+            raise ValueError(f"max_ratio == {self.max_ratio:.9g}, must be in [{1 + FINEST}, {1 / FINEST:g}]")
         if self.metric == "error" and self.max_increase is None:
             raise ValueError("guardrail 'error' takes max_increase: a ratio of rates near zero is unbounded")
         if self.metric == "cost_usd" and self.max_ratio is None:
@@ -139,7 +152,7 @@ class Guardrail(Declared):
 class Decision(Declared):
     """When evidence is enough, and what happens then."""
 
-    alpha: Annotated[float, Field(gt=0, le=0.2, allow_inf_nan=False)] = 0.05
+    alpha: Annotated[float, Field(ge=1e-6, le=0.2, allow_inf_nan=False)] = 0.05
     """Probability of a wrong promotion that the user accepts, over all looks and candidates."""
     mde: Positive = 0.03
     """Smallest difference in reward worth detecting, in reward units; tunes the test, not its validity."""
@@ -198,6 +211,13 @@ class Experiment(Declared):
             raise ValueError(
                 f"reward per cost needs rewards >= 0, range starts at {self.reward.range[0]:g}; shift it"
             )
+        for field, value in (
+            ("reward_margin", self.objective.reward_margin), ("mde", self.decision.mde)
+        ):  # fmt: skip
+            if not FINEST * self.reward.width <= value <= WIDTHS[1]:
+                raise ValueError(
+                    f"{field} == {value:g}, must be at least {FINEST:g} of the reward's range and at most {WIDTHS[1]:g}"
+                )
         metrics = [guardrail.metric for guardrail in self.guardrails]
         if len(set(metrics)) < len(metrics):
             raise ValueError("a guardrail metric is listed twice; state one bound for it")
@@ -215,6 +235,8 @@ class Experiment(Declared):
                 )
             if abs(sum(self.shares) - 1) > 1e-9:
                 raise ValueError(f"shares sum to {sum(self.shares):.12g}, must sum to 1")
+        if self.ramp is not None and self.shares is not None:
+            raise ValueError("shares and ramp are both given; a ramp sets the shares, remove one of them")
         if self.ramp is not None and (self.mode != "ab" or len(self.candidates) != 2 or not self.ramp):
             raise ValueError("ramp needs mode ab, two candidates and at least one control share")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_TEXT = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)")
+_TEXT = re.compile(r"(\d{1,11}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)")
 LONGEST_MS = 400 * _UNITS_MS["d"]
 
 

@@ -170,9 +170,7 @@ class _Parts:
         bottom = np.maximum((weights * self.denominator).sum(axis=-1) / total, SMALLEST_MEAN)
         value: Floats = (weights * self.numerator).sum(axis=-1) / total / bottom
         slope = value[..., None]
-        variance = self.numerator_variance - slope * (
-            2 * self.covariance - slope * self.denominator_variance
-        )
+        variance = self.numerator_variance - slope * (2 * self.covariance - slope * self.denominator_variance)
         influence: Floats = np.maximum(variance, 0.0) / bottom[..., None] ** 2
         return value, influence
 
@@ -209,7 +207,9 @@ def _null_variance(pairs: Pairs, null: Boundary) -> Floats:
     pooled = (events.sum(axis=0) + 1 - shift * requests[1]) / (requests.sum(axis=0) + 2)
     rate = np.clip(pooled, max(0.0, -shift), min(1.0, 1.0 - shift))
     rates = np.stack([rate, rate + shift])
-    together = pairs.moment(Z.REQUESTS, Z.REQUESTS).sum(axis=-1) * pairs.units / np.maximum(requests, 1.0) ** 2
+    together = (
+        pairs.moment(Z.REQUESTS, Z.REQUESTS).sum(axis=-1) * pairs.units / np.maximum(requests, 1.0) ** 2
+    )
     variance: Floats = rates * (1 - rates) * null.width**2 * together
     return variance
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Evidence:
     degraded: tuple[int, ...]
     """Decisions per arm that were taken while degraded; no test reads them."""
 
-    @property
+    @cached_property
     def shares(self) -> Floats:
         """Frozen shares; shape (epochs, arms)."""
         return np.array([epoch.shares for epoch in self.epochs]).reshape(len(self.epochs), self.arms)
@@ -44,12 +45,17 @@ class Evidence:
 
     def where(self, keep: NDArray[np.bool_]) -> "Evidence":
         """The epochs where `keep` is true."""
-        kept = [index for index, wanted in enumerate(keep) if wanted]
+        kept = np.flatnonzero(keep).tolist()
+        if len(kept) == len(self.epochs):
+            return self
+        span = slice(kept[0], kept[-1] + 1) if kept else slice(0)
+        together = len(kept) == span.stop - (span.start or 0)
+        rows = span if together else kept  # a slice is a view, and mature epochs stand together
         return replace(
             self,
             epochs=tuple(self.epochs[index] for index in kept),
-            counts={name: counts[kept] for name, counts in self.counts.items()},
-            cells={name: Cells(cells.sums[kept]) for name, cells in self.cells.items()},
+            counts={name: counts[rows] for name, counts in self.counts.items()},
+            cells={name: Cells(cells.sums[rows]) for name, cells in self.cells.items()},
             latency=tuple(self.latency[index] for index in kept),
         )
 

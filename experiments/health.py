@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.definition import Experiment
 from experiments.evidence import Evidence
@@ -35,11 +36,9 @@ class Health:
 
 def check_health(definition: Experiment, everything: Evidence, mature: Evidence) -> Health:
     """Check sample ratios, missing feedback and degraded decisions."""
-    closed = everything.where(
-        np.array([epoch.closed_at_ms is not None for epoch in everything.epochs], dtype=bool)
-    )
-    assigned = sample_ratio(closed.counts["assigned"], closed.shares)
-    called = sample_ratio(mature.counts["called"], mature.shares)
+    closed = np.array([epoch.closed_at_ms is not None for epoch in everything.epochs], dtype=bool)
+    assigned = sample_ratio(everything.counts["assigned"][closed], everything.shares[closed])
+    called = sample_ratio(_called(mature), mature.shares)
     feedback = sample_ratio(mature.counts["feedback"], mature.shares)
     units, rated = mature.counts["assigned"].sum(axis=0), mature.counts["feedback"].sum(axis=0)
     missing = np.where(units > 0, 1 - rated / np.maximum(units, 1), 0.0)
@@ -58,6 +57,12 @@ def check_health(definition: Experiment, everything: Evidence, mature: Evidence)
         degraded=everything.degraded,
         recovered=tuple(everything.counts["recovered"].sum(axis=0).tolist()),
     )
+
+
+def _called(mature: Evidence) -> NDArray[np.int64]:
+    """Units with a call, without the recreated ones: those are known by their outcome, which bends the split."""
+    called: NDArray[np.int64] = np.maximum(mature.counts["called"] - mature.counts["recovered"], 0)
+    return called
 
 
 def _warnings(

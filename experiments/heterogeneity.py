@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from bandit.cells import Cells, Z
-from experiments.effects import SMALLEST_FREEDOM, VARIANCE_FLOOR
+from experiments.effects import SMALLEST_FREEDOM, VARIANCE_FLOOR, single_requests
 
 
 def heterogeneity_p(cells: Cells, control: int, candidate: int, width: float = 1.0) -> float | None:
-    """p of equal effects in all epochs, or None without enough data.
+    """p of equal effects in all epochs, or None without enough data, or where units hold several requests.
 
         Q = sum_e w_e (D_e - estimate)^2 against chi-square with E - 1 degrees of freedom (Cochran 1954)
 
@@ -19,7 +19,7 @@ def heterogeneity_p(cells: Cells, control: int, candidate: int, width: float = 1
     kept: NDArray[np.bool_] = np.all(pair.n >= 2, axis=1)
     pair = pair[kept]
     n, total = pair.n, pair.total(Z.TOTAL)
-    if len(n) < 2 or (n - 1).sum(axis=0).min() < SMALLEST_FREEDOM:
+    if len(n) < 2 or not single_requests(pair) or (n - 1).sum(axis=0).min() < SMALLEST_FREEDOM:
         return None
     within = (pair.product(Z.TOTAL, Z.TOTAL) - total**2 / n).sum(axis=0) / (n - 1).sum(axis=0)
     weights = 1 / (within.clip(min=VARIANCE_FLOOR * width**2) / n).sum(axis=1)

@@ -30,7 +30,7 @@ class Pairs:
         """Pairs of `against` with each of `arms`, in epochs where both have `smallest` units."""
         rows = np.stack([np.full(len(arms), against, dtype=np.intp), np.array(arms, dtype=np.intp)])
         n = _arranged(cells, rows, Z.UNIT, Z.UNIT)
-        kept = (n >= smallest).all(axis=0)
+        kept: NDArray[np.bool_] = np.all(n >= smallest, axis=0)
         return cls(cells, rows, kept, n * kept, np.where(kept, n, 1.0))
 
     def moment(self, one: Z, other: Z) -> Floats:
@@ -46,10 +46,11 @@ class Pairs:
     @property
     def freedom(self) -> Floats:
         """Degrees of freedom of a variance within epochs; shape (2, arms)."""
-        return self.units - self.kept.sum(axis=-1)
+        spent: Floats = np.asarray(self.kept.sum(axis=-1), dtype=np.float64)
+        return self.units - spent
 
 
 def _arranged(cells: Cells, rows: NDArray[np.intp], one: Z, other: Z) -> Floats:
-    by_arm = np.ascontiguousarray(cells.product(one, other).T)
+    by_arm: Floats = np.ascontiguousarray(cells.product(one, other).T)
     arranged: Floats = by_arm[rows]
     return arranged

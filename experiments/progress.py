@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Declared(BaseModel):
-    """A promotion that the evidence supported at some look; later looks do not take it back."""
+    """A promotion that the evidence supported at some look; later looks at the same prices do not take it back."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,9 +28,13 @@ class Progress(BaseModel):
     looks: int = 0
     last_epoch: int = 0
     """Newest mature epoch at the last look; a new one makes a new look."""
+    cost_series: int = 0
+    """Price version at the last look."""
     smallest_p: dict[str, dict[str, float]] = {}
     """Running minimum of the always-valid p, by candidate and test."""
     declared: Declared | None = None
+    alarmed: str = ""
+    """The last reason not to trust the data. It outlives the alarm: the broken epochs stay in the cells."""
     dropped: dict[str, str] = {}
     """Why candidates were dropped, by candidate."""
 
@@ -43,15 +47,26 @@ class Progress(BaseModel):
         """Stored JSON."""
         return self.model_dump_json()
 
-    def seen(self, p_values: dict[str, dict[str, float]], epoch: int) -> "Progress":
+    def seen(self, p_values: dict[str, dict[str, float]], epoch: int, cost_series: int) -> "Progress":
         """After a look at the epochs up to `epoch`; without a new epoch nothing is a new look."""
-        if epoch <= self.last_epoch:
-            return self
+        before = self._under_prices(cost_series)
+        if epoch <= before.last_epoch:
+            return before
         merged = {
             candidate: {
-                test: min(p, self.smallest_p.get(candidate, {}).get(test, 1.0)) for test, p in tests.items()
+                test: min(p, before.smallest_p.get(candidate, {}).get(test, 1.0)) for test, p in tests.items()
             }
             for candidate, tests in p_values.items()
         }
-        kept = {**self.smallest_p, **merged}
-        return self.model_copy(update={"looks": self.looks + 1, "last_epoch": epoch, "smallest_p": kept})
+        kept = {**before.smallest_p, **merged}
+        return before.model_copy(update={"looks": before.looks + 1, "last_epoch": epoch, "smallest_p": kept})
+
+    def _under_prices(self, cost_series: int) -> "Progress":
+        """New prices leave what is known of rewards; what was known of costs is of the past."""
+        if cost_series == self.cost_series:
+            return self
+        kept = {
+            candidate: {test: p for test, p in tests.items() if test == "reward"}
+            for candidate, tests in self.smallest_p.items()
+        }
+        return self.model_copy(update={"cost_series": cost_series, "smallest_p": kept, "declared": None})

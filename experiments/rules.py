@@ -17,6 +17,8 @@ State = Literal["holds", "open", "fails"]
 
 SMALLEST_SERVED = 0.95
 """Share of units that must have been answered by their own candidate, in both arms."""
+SMALLEST_COSTED = 0.95
+"""Share of called units whose cost must be known, in both arms, where units without one are left out."""
 RARE_OUTCOMES = 20
 FEWEST_UNITS, FEWEST_RATIO_UNITS = 50, 100
 
@@ -36,8 +38,6 @@ class Candidacy:
 
     comparison: Comparison
     rules: tuple[Rule, ...]
-    units_needed: float
-    """Further units over all arms that would settle the open rules at the present estimates."""
 
     def rule(self, name: str) -> Rule | None:
         """The rule of that name, if the experiment has it."""
@@ -62,44 +62,70 @@ class Candidacy:
         )
 
     @property
+    def keeps_bounds(self) -> bool:
+        """Every rule holds but the gain: good enough to be measured against."""
+        return all(rule.state == "holds" for rule in self.rules if rule.name != "gain")
+
+    @property
     def futile(self) -> bool:
-        """Nothing worthwhile can be gained any more."""
-        rule = self.rule("gain")
-        return rule is not None and rule.state == "fails"
+        """Nothing worthwhile can be gained any more, on enough data to say so."""
+        states = {rule.name: rule.state for rule in self.rules}
+        return states["gain"] == "fails" and states["data"] == "holds"
 
 
 def candidacy(definition: Experiment, comparison: Comparison, volume: Volume) -> Candidacy:
     """The rules of one candidate on the evidence of one look."""
+    data = _data(definition, comparison, volume)
     rules = (
-        _data(definition, comparison, volume),
-        _not_worse(definition, comparison),
+        data,
+        _not_worse(definition, comparison, volume, settled=data.state == "holds"),
         *_floor(definition, comparison),
         _gain(definition, comparison),
         *(_guardrail(effect) for effect in comparison.guardrails),
         _served(comparison, volume),
     )
-    return Candidacy(comparison, rules, _units_needed(definition, comparison, volume))
+    return Candidacy(comparison, rules)
 
 
 def _data(definition: Experiment, comparison: Comparison, volume: Volume) -> Rule:
-    """Enough units for the asymptotics, and enough of the rarer outcome of a binary reward."""
-    least = FEWEST_RATIO_UNITS if definition.objective.needs_cost else FEWEST_UNITS
-    arms = (0, comparison.arm)
+    """Enough units for the asymptotics, enough of the rarer outcomes, and costs known where they are needed."""
+    least, arms = _fewest(definition), (0, comparison.arm)
     units = min(volume.units[arm] for arm in arms)
-    if units < least or not comparison.reward.known:
+    rare = min(volume.rarer[arm] for arm in arms)
+    if units < least:
         return Rule("data", "open", f"{units:.0f} units with a reward in the smaller arm; {least} are needed")
-    if definition.reward.kind == "binary":
-        rare = min(min(volume.rewards[arm], volume.requests[arm] - volume.rewards[arm]) for arm in arms)
-        if rare < RARE_OUTCOMES:
-            return Rule("data", "open", f"{rare:.0f} of an arm's rarer outcome; {RARE_OUTCOMES} are needed")
+    if rare < RARE_OUTCOMES:
+        return Rule("data", "open", f"{rare:.0f} of an arm's rarer outcome; {RARE_OUTCOMES} are needed")
+    if not comparison.reward.known:
+        return Rule("data", "open", "too few units in epochs that both arms share")
+    if not _costs_known(definition, comparison, volume):
+        costed = min(volume.costed[arm] for arm in arms)
+        return Rule(
+            "data", "open", f"the cost of {costed:.1%} of units is known; {SMALLEST_COSTED:.0%} are needed"
+        )
     return Rule("data", "holds", f"{units:.0f} units with a reward in the smaller arm")
 
 
-def _not_worse(definition: Experiment, comparison: Comparison) -> Rule:
-    """Non-inferiority: the lower bound of the reward difference stays above minus the margin."""
+def _fewest(definition: Experiment) -> int:
+    return FEWEST_RATIO_UNITS if definition.objective.needs_cost else FEWEST_UNITS
+
+
+def _costs_known(definition: Experiment, comparison: Comparison, volume: Volume) -> bool:
+    """Whether leaving out units without a cost cannot have picked them by their outcome."""
+    costed = min(volume.costed[0], volume.costed[comparison.arm])
+    return costed >= SMALLEST_COSTED or not definition.objective.needs_cost
+
+
+def _not_worse(definition: Experiment, comparison: Comparison, volume: Volume, settled: bool) -> Rule:
+    """Non-inferiority: the lower bound of the reward difference stays above minus the margin.
+
+    Harm need not wait for enough rare outcomes, as a broken candidate may never show one; until then it is
+    judged with the largest variance that the margin allows.
+    """
     bound = -definition.objective.reward_margin
-    low, high = comparison.not_worse_lower, comparison.not_worse_upper
-    if not comparison.reward.known:
+    low = comparison.not_worse_lower
+    high = comparison.not_worse_upper if settled else comparison.not_worse_upper_early
+    if not comparison.reward.known or not _costs_known(definition, comparison, volume):
         return Rule("not_worse", "open", f"reward against the control is not known yet; bound {bound:+g}")
     if low > bound:
         return Rule(
@@ -161,35 +187,58 @@ def _served(comparison: Comparison, volume: Volume) -> Rule:
     )
 
 
-def _units_needed(definition: Experiment, comparison: Comparison, volume: Volume) -> float:
-    """Units over all arms until the open rules settle, if the present estimates were the truth.
+def units_needed(definition: Experiment, one: Candidacy, volume: Volume) -> float:
+    """Further units over all arms until the open rules settle, if the present estimates were the truth.
 
     Information grows in proportion to units. Without an estimate: what the planned difference needs.
     """
-    alpha, decision = level(definition), definition.decision
+    comparison, alpha = one.comparison, level(definition)
     margin = Sequence(alpha, definition.objective.reward_margin)
     if not comparison.reward.known:
         spread = 0.25 * definition.reward.width**2
         planned = margin.information_needed(definition.objective.reward_margin) * 2 * spread
         return max(planned * len(definition.candidates) - volume.mature, FEWEST_RATIO_UNITS)
-    reward, cost = comparison.reward.estimate, comparison.cost.estimate
-    growth = _growth(margin, abs(reward.value + definition.objective.reward_margin), reward.information)
-    if comparison.cost_upper >= log(1 - decision.min_saving) and comparison.superior_lower <= 0:
-        scale = Sequence(alpha, log(1 + RELATIVE_MDE))
-        ways = [_growth(scale, abs(log(1 - decision.min_saving) - cost.value), cost.information)]
-        if definition.objective.kind == "reward":
-            ways.append(_growth(Sequence(alpha, decision.mde), abs(reward.value), reward.information))
-        elif definition.objective.kind == "reward_per_cost":
-            per_cost = comparison.reward_per_cost.estimate
-            ways.append(_growth(scale, abs(per_cost.value), per_cost.information))
-        growth = max(growth, min(ways))
-    for guard in comparison.guardrails:
-        if not guard.kept:
-            distance = abs(guard.bound - guard.effect.estimate.value)
-            growth = max(
-                growth, _growth(Sequence(alpha, guard.bound), distance, guard.effect.estimate.information)
-            )
+    reward = comparison.reward.estimate
+    growth = max(
+        _growth(margin, abs(reward.value + definition.objective.reward_margin), reward.information),
+        _growth_of_data(definition, comparison, volume),
+        _growth_of_gain(definition, comparison),
+        *(_growth_of_guardrail(guard, alpha) for guard in comparison.guardrails),
+    )
     return volume.mature * max(growth - 1, 0.0)
+
+
+def _growth_of_data(definition: Experiment, comparison: Comparison, volume: Volume) -> float:
+    """How many times the present units the rarer outcomes need."""
+    arms = (0, comparison.arm)
+    units, rare = min(volume.units[arm] for arm in arms), min(volume.rarer[arm] for arm in arms)
+    if units <= 0 or rare <= 0:
+        return inf
+    return max(_fewest(definition) / units, RARE_OUTCOMES / rare)
+
+
+def _growth_of_gain(definition: Experiment, comparison: Comparison) -> float:
+    """The same for the nearer of a saving and a better objective; 1 where one of them is shown."""
+    decision, alpha = definition.decision, level(definition)
+    saving = log(1 - decision.min_saving)
+    if comparison.cost_upper < saving or comparison.superior_lower > 0:
+        return 1.0
+    scale, cost = Sequence(alpha, log(1 + RELATIVE_MDE)), comparison.cost.estimate
+    by_saving = _growth(scale, abs(saving - cost.value), cost.information)
+    if definition.objective.kind == "cheapest_non_inferior":
+        return by_saving
+    if definition.objective.kind == "reward":
+        better, scale = comparison.reward.estimate, Sequence(alpha, decision.mde)
+    else:
+        better = comparison.reward_per_cost.estimate
+    return min(by_saving, _growth(scale, abs(better.value), better.information))
+
+
+def _growth_of_guardrail(guard: GuardrailEffect, alpha: float) -> float:
+    if guard.kept:
+        return 1.0
+    estimate = guard.effect.estimate
+    return _growth(Sequence(alpha, guard.bound), abs(guard.bound - estimate.value), estimate.information)
 
 
 def _growth(sequence: Sequence, distance: float, information: float) -> float:

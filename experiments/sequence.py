@@ -15,7 +15,7 @@ from math import exp, expm1, inf, log, log1p, sqrt
 _LARGEST_EXPONENT = 700.0
 LEVELS = (1e-9, 0.4)
 """Levels that a sequence may have: beyond them `tau` is not positive, or rounding takes over."""
-SIZES = (1e-9, 1e9)
+SIZES = (1e-13, 1e10)
 """Differences that a sequence may be tuned for; smaller ones no traffic can show."""
 
 

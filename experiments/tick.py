@@ -56,33 +56,52 @@ class Tick:
 def tick(definition: Experiment, everything: Evidence, standing: Standing, now_ms: int) -> Tick:
     """Look at an experiment: health, tests on mature epochs, verdict, and the shares that follow."""
     mature = everything.mature(definition, now_ms)
-    series = everything.epochs[-1].cost_series if everything.epochs else 0
-    seen = volume(everything, mature, standing.started_at_ms, now_ms)
+    series = _cost_series(everything, standing)
+    seen = volume(definition, everything, mature, standing.started_at_ms, now_ms)
     health = check_health(definition, everything, mature)
-    comparisons = tuple(
-        compare(definition, mature, arm, series) for arm in range(1, len(definition.candidates))
-    )
+    comparisons = compare(definition, mature, range(1, len(definition.candidates)), series)
     live = tuple(candidacy(definition, one, seen) for one in comparisons if one.arm not in standing.dropped)
-    out = eliminated(definition, mature, live, series) if health.alarm is None else {}
+    progress = _looked(standing.progress, comparisons, mature, series)
+    out = _eliminated(definition, mature, live, series, health, progress)
     dropped = {definition.candidates.index(name): why for name, why in out.items()}
-    progress = _remember(standing.progress, comparisons, mature, out)
     remaining = tuple(one for one in live if one.comparison.arm not in dropped)
+    progress = _noted(progress, health, out)
     verdict = judge(definition, remaining, health, seen, progress)
-    if verdict.kind is Kind.PROMOTE and progress.declared is None and verdict.candidate is not None:
-        declared = Declared(
-            candidate=verdict.candidate, epoch=progress.last_epoch, at_ms=now_ms, sentence=verdict.sentence
-        )
-        progress = progress.model_copy(update={"declared": declared})
     gone = (*standing.dropped, *dropped)
     return Tick(
         verdict, live, comparisons, health, seen, dropped,
-        _next_epoch(definition, everything, standing, gone, bool(dropped), now_ms), progress,
+        _next_epoch(definition, everything, standing, gone, bool(dropped), now_ms),
+        _declaring(progress, verdict, now_ms),
     )  # fmt: skip
 
 
-def _remember(
-    progress: Progress, comparisons: tuple[Comparison, ...], mature: Evidence, out: Mapping[str, str]
+def _cost_series(everything: Evidence, standing: Standing) -> int:
+    """The price version in force; one that no epoch has yet starts without any evidence on costs."""
+    if not everything.epochs:
+        return 0
+    newest = everything.epochs[-1]
+    return newest.cost_series + (newest.price_version != standing.price_version)
+
+
+def _eliminated(
+    definition: Experiment,
+    mature: Evidence,
+    live: tuple[Candidacy, ...],
+    series: int,
+    health: Health,
+    progress: Progress,
+) -> Mapping[str, str]:
+    """Who must go; nobody on data that cannot be trusted."""
+    if health.alarm is not None:
+        return {}
+    declared = progress.declared.candidate if progress.declared is not None else None
+    return eliminated(definition, mature, live, series, declared)
+
+
+def _looked(
+    progress: Progress, comparisons: tuple[Comparison, ...], mature: Evidence, series: int
 ) -> Progress:
+    """The memory after this look's p-values."""
     p_values = {
         one.candidate: {
             "reward": one.reward.p,
@@ -92,9 +111,25 @@ def _remember(
         }
         for one in comparisons
     }
-    newest = mature.epochs[-1].number if mature.epochs else 0
-    remembered = progress.seen(p_values, newest)
-    return remembered.model_copy(update={"dropped": {**remembered.dropped, **out}}) if out else remembered
+    return progress.seen(p_values, mature.epochs[-1].number if mature.epochs else 0, series)
+
+
+def _noted(progress: Progress, health: Health, out: Mapping[str, str]) -> Progress:
+    """The memory with an alarm and with the candidates that go."""
+    if health.alarm is None and not out:
+        return progress
+    noted = {"dropped": {**progress.dropped, **out}, "alarmed": health.alarm or progress.alarmed}
+    return progress.model_copy(update=noted)
+
+
+def _declaring(progress: Progress, verdict: Verdict, now_ms: int) -> Progress:
+    """The memory with a promotion that is supported now for the first time."""
+    name = verdict.candidate
+    known = progress.declared is not None and progress.declared.candidate == name
+    if verdict.kind is not Kind.PROMOTE or name is None or known:
+        return progress
+    declared = Declared(candidate=name, epoch=progress.last_epoch, at_ms=now_ms, sentence=verdict.sentence)
+    return progress.model_copy(update={"declared": declared})
 
 
 def _next_epoch(

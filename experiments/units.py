@@ -44,7 +44,7 @@ class UnitRow:
     diverted: int = 0
     """Calls answered by another model than the assigned candidate."""
     costed: int = 0
-    """Calls whose cost is known."""
+    """Calls whose cost is known, or that failed without one: such a call counts as free."""
     cost_usd: float = 0.0
     feedback: int = 0
     """Decisions with reported reward."""
@@ -85,7 +85,8 @@ def contribution(row: UnitRow, definition: Experiment) -> Contribution:
     """What `row` adds to its cell.
 
     - `reward`: units with reward and, if the objective needs it, the cost of every call; N = rated requests
-      (all calls where `reward.missing` gives silence a value).
+      (all calls where `reward.missing` gives silence a value), C = the cost in proportion to N, so that
+      reward per cost does not depend on how many requests were rated.
     - `cost_usd`: units whose every call has a known cost; R = C = cost, N = calls.
     - `error`: units with a call; R = failed calls, N = calls.
     - each further metric: units reporting it; N = reports.
@@ -110,7 +111,8 @@ def contribution(row: UnitRow, definition: Experiment) -> Contribution:
         silence = definition.reward.missing
         if silence != "drop" and row.calls > rated:
             rated, reward = row.calls, reward + silence * (row.calls - rated)
-        moments[PRIMARY] = triangle(rated, reward, cost if costed else 0.0, x)
+        share = cost if rated == row.calls else cost * rated / row.calls
+        moments[PRIMARY] = triangle(rated, reward, share if costed else 0.0, x)
     if costed:
         moments[COST] = triangle(row.calls, cost, cost, x)
     if row.calls:
@@ -138,6 +140,7 @@ NOTHING = Outcome()
 
 def moved(row: UnitRow, before: Outcome, after: Outcome) -> UnitRow:
     """The unit row after one of its decisions went from `before` to `after`."""
+    old_cost, new_cost = _cost(before), _cost(after)
     metrics = row.metrics
     if before.metrics != after.metrics:
         metrics = dict(metrics)
@@ -156,14 +159,19 @@ def moved(row: UnitRow, before: Outcome, after: Outcome) -> UnitRow:
         calls=row.calls + after.called - before.called,
         errors=row.errors + after.error - before.error,
         diverted=row.diverted + after.diverted - before.diverted,
-        costed=row.costed + (after.cost_usd is not None) - (before.cost_usd is not None),
-        cost_usd=_total(row.cost_usd, before.cost_usd, after.cost_usd, row.costed),
+        costed=row.costed + (new_cost is not None) - (old_cost is not None),
+        cost_usd=_total(row.cost_usd, old_cost, new_cost, row.costed),
         feedback=row.feedback + after.reported - before.reported,
         rated=row.rated + (after.reward is not None) - (before.reward is not None),
         reward=_total(row.reward, before.reward, after.reward, row.rated),
         covariate=row.covariate,
         metrics=metrics,
     )
+
+
+def _cost(outcome: Outcome) -> float | None:
+    """A failed call of unknown cost was free: leaving it out would hide the failure from the reward."""
+    return 0.0 if outcome.error and outcome.cost_usd is None else outcome.cost_usd
 
 
 def _total(total: float, before: float | None, after: float | None, known: int) -> float:

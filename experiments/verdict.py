@@ -1,7 +1,8 @@
 """The verdict: what the evidence supports, in plain words.
 
 Harm acts by itself, gain asks for approval. A promotion that was supported at one look stays supported:
-the tests are valid at all looks together, so a later look does not un-declare it. Harm and broken health do.
+the tests are valid at all looks together, so a later look does not un-declare it. Harm, broken health and new
+prices do; a doubt that came up since turns it into a question for a person.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from experiments.comparison import relative
 from experiments.definition import Experiment
 from experiments.elimination import leader, objective_effect
 from experiments.health import Health
-from experiments.progress import Progress
-from experiments.rules import Candidacy
+from experiments.progress import Declared, Progress
+from experiments.rules import Candidacy, units_needed
 from experiments.volume import DAY_MS, Volume
 
 MOST_UNITS = 1e9
@@ -56,19 +57,21 @@ def judge(
     """The verdict of one look. `candidacies` are the candidates that still get traffic."""
     if health.alarm is not None:
         return Verdict(Kind.UNHEALTHY, None, f"The data cannot be trusted: {health.alarm}.")
-    if progress.declared is not None and any(
-        one.comparison.candidate == progress.declared.candidate for one in candidacies
-    ):
-        return Verdict(Kind.PROMOTE, progress.declared.candidate, progress.declared.sentence)
     if not candidacies:
         return _all_out(progress)
+    doubt = _doubt(health, progress)
+    declared = progress.declared
+    waiting = next(
+        (one for one in candidacies if declared and one.comparison.candidate == declared.candidate), None
+    )
+    if declared is not None and waiting is not None:
+        return _declared(declared, waiting, doubt)
     best = leader(definition, candidacies)
     ready = _ready(definition, candidacies, best, volume)
-    if ready is not None and volume.running_ms < definition.decision.min_days * DAY_MS:
-        return _too_early(definition, volume, ready)
+    early = volume.running_ms < definition.decision.min_days * DAY_MS
     if ready is not None:
-        return _promote(definition, ready, health)
-    if all(one.futile for one in candidacies):
+        return _too_early(definition, volume, ready) if early else _promote(definition, ready, doubt)
+    if all(one.futile for one in candidacies) and not early:
         return Verdict(
             Kind.STOP_FUTILE, None, "No candidate can be worth a change: " + _worst(candidacies, "gain")
         )
@@ -91,25 +94,42 @@ def _ready(
     return max(passing, key=lambda one: objective_effect(definition, one.comparison).value, default=None)
 
 
-def _promote(definition: Experiment, one: Candidacy, health: Health) -> Verdict:
+def _doubt(health: Health, progress: Progress) -> str | None:
+    """What speaks against acting without a person; a broken split stays in the cells when it is mended."""
+    if health.doubt is None and progress.alarmed:
+        return f"at an earlier look {progress.alarmed}"
+    return health.doubt
+
+
+def _not_served(one: Candidacy) -> str | None:
+    rule = one.rule("served")
+    return rule.sentence if rule is not None and rule.state == "fails" else None
+
+
+def _declared(declared: Declared, one: Candidacy, doubt: str | None) -> Verdict:
+    """A promotion that waits for approval."""
+    doubt = _not_served(one) or doubt
+    if doubt is None:
+        return Verdict(Kind.PROMOTE, declared.candidate, declared.sentence)
+    sentence = f"{declared.candidate} passed every test at epoch {declared.epoch}, but since then: {doubt}."
+    return Verdict(Kind.NEEDS_REVIEW, declared.candidate, sentence)
+
+
+def _promote(definition: Experiment, one: Candidacy, doubt: str | None) -> Verdict:
     name = one.comparison.candidate
-    if not one.passes:
-        rule = one.rule("served")
-        return Verdict(
-            Kind.NEEDS_REVIEW, name, f"{name} passes every test, but {rule.sentence if rule else ''}."
-        )
-    if health.doubt is not None:
-        return Verdict(Kind.NEEDS_REVIEW, name, f"{name} passes every test, but {health.doubt}.")
+    doubt = _not_served(one) or doubt
+    if doubt is not None:
+        return Verdict(Kind.NEEDS_REVIEW, name, f"{name} passes every test, but {doubt}.")
     return Verdict(Kind.PROMOTE, name, f"Promote {name}: {_figures(definition, one)}.")
 
 
 def _figures(definition: Experiment, one: Candidacy) -> str:
-    """The deciding figures: what happens to reward and to cost."""
+    """The deciding figures: what happens to reward, with the bound that was tested, and to cost."""
     reward, cost = one.comparison.reward, one.comparison.cost
     margin = definition.objective.reward_margin
     words = (
-        f"its reward is {reward.estimate.value:+.3f} against {definition.control} "
-        f"({reward.low:+.3f} to {reward.high:+.3f}), not worse than the margin of {margin:g}"
+        f"its reward is {reward.estimate.value:+.3f} against {definition.control}, "
+        f"at least {one.comparison.not_worse_lower:+.3f} (margin {margin:g})"
     )
     if not cost.known:
         return words
@@ -135,9 +155,9 @@ def _open(
     definition: Experiment, candidacies: Sequence[Candidacy], best: Candidacy | None, volume: Volume
 ) -> Verdict:
     """Too little data yet, or an open question with the units that would settle it."""
-    watched = best or min(candidacies, key=lambda one: one.units_needed)
+    watched = best or min(candidacies, key=lambda one: units_needed(definition, one, volume))
     name = watched.comparison.candidate
-    units = watched.units_needed
+    units = units_needed(definition, watched, volume)
     room = max(definition.decision.max_units - volume.mature, 0)
     known = isfinite(units) and units < MOST_UNITS
     needed = _rounded(units) if known else None

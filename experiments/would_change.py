@@ -9,7 +9,10 @@ def would_change(definition: Experiment, look: Tick) -> str:
     """What has to happen for another verdict."""
     kind = look.verdict.kind
     if kind is Kind.PROMOTE:
-        return "Harm on a guardrail or a broken sample ratio would withdraw it; more data would only narrow the intervals."
+        return (
+            "Harm on a guardrail, a broken sample ratio or new prices would withdraw it; "
+            "more data would only narrow the intervals."
+        )
     if kind is Kind.NOT_READY:
         return "More time." if look.verdict.candidate else "More units with a reward in every arm."
     if kind is Kind.KEEP_RUNNING:

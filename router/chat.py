@@ -14,6 +14,7 @@ import orjson
 from experiments.names import check_name, check_task
 from router.choose import RouteRequest
 from router.errors import InvalidRequest
+from router.tasks import AUTO_MODEL
 
 FORWARDED_FIELDS = frozenset({
     "messages", "stream", "audio", "frequency_penalty", "function_call", "functions", "logit_bias",
@@ -28,7 +29,6 @@ OWN_FIELDS = frozenset({"model", "metadata", "store", "stream_options"})
 """Fields that end here: `model` and `stream_options` are set anew, `metadata` and `store` are not passed on."""
 ALLOWED_FIELDS = FORWARDED_FIELDS | OWN_FIELDS
 
-AUTO_MODEL = "auto"
 TASK_PREFIX = "task/"
 MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE = 32, 64, 512
 MAX_NAME_CHARACTERS = 1_024
@@ -63,9 +63,8 @@ class Chat:
 def read_chat(body: bytes, headers: Headers = (), reads_text: bool = True) -> Chat:
     """Check a request; raises InvalidRequest naming the field. The text is looked for only if a rule reads it."""
     fields = _parse(body)
-    unknown = fields.keys() - ALLOWED_FIELDS
-    if unknown:
-        name = min(unknown)[:100]
+    if not fields.keys() <= ALLOWED_FIELDS:
+        name = min(fields.keys() - ALLOWED_FIELDS)[:100]
         raise InvalidRequest(f"field {name!r} is not part of the chat API here; leave it out", name)
     messages = fields.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):

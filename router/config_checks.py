@@ -11,7 +11,7 @@ from router.config_nodes import Loc
 from router.errors import Severity
 from router.prices import list_price
 from router.successor import SUFFIX as HOLDBACK
-from router.tasks import DEFAULT_TASK
+from router.tasks import AUTO_MODEL, DEFAULT_TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,12 @@ def _tasks(document: Document) -> Iterator[Finding]:
     if DEFAULT_TASK in document.tasks:
         message = "task 'default' is reserved for requests whose task is unknown; set the document's default instead"
         yield Finding(("tasks", DEFAULT_TASK), message)
+
+
+def _reserved(document: Document) -> Iterator[Finding]:
+    """`auto` in a request asks for classification, so no model can be called by it."""
+    if AUTO_MODEL in document.models:
+        yield Finding(("models", AUTO_MODEL), "model 'auto' is reserved: a request for it is classified; name it otherwise")
 
 
 def _keywords(document: Document) -> Iterator[Finding]:
@@ -168,5 +174,5 @@ def default_of(task: str, document: Document) -> str:
 
 
 _CHECKS: tuple[Callable[[Document], Iterator[Finding]], ...] = (
-    _models, _fallbacks, _tasks, _keywords, _experiments, _bounds, _prices,
+    _models, _reserved, _fallbacks, _tasks, _keywords, _experiments, _bounds, _prices,
 )  # fmt: skip

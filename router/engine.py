@@ -49,10 +49,10 @@ class Engine:
         self.clock = clock
         self.recorder = Recorder(store, clock)
         self.snapshot: Snapshot = build_snapshot(store.state())
+        self._prices = _prices(self.snapshot)
         self._signer = signer
         self._numbers = Numbers(worker, clock)
         self._held = HeldUnits()
-        self._prices: dict[str, ListPrice | None] = {}
         self._trusted_until_ms = clock() + STALE_MS if follow else _FOR_EVER
         self._readers: ThreadPoolExecutor | None = None
         self._closing = threading.Event()
@@ -150,18 +150,16 @@ class Engine:
     # State
 
     def price(self, model: str) -> ListPrice | None:
-        """Price of a declared model, None when unknown."""
-        if model not in self._prices:
-            declared = self.snapshot.models.get(model)
-            self._prices[model] = None if declared is None else list_price(model, declared)
-        return self._prices[model]
+        """Price of a declared model, None when unknown; looked up beforehand, so that no request waits for it."""
+        return self._prices.get(model)
 
     def refresh(self) -> bool:
         """Take over the store's state if it changed; True if it did. Raises StoreError."""
         changed = self.store.state_version() != self.snapshot.version
         if changed:
-            self.snapshot = build_snapshot(self.store.state())
-            self._prices = {}
+            snapshot = build_snapshot(self.store.state())
+            self._prices = _prices(snapshot)
+            self.snapshot = snapshot
         if self._follow:
             self._trusted_until_ms = self.clock() + STALE_MS
         return changed
@@ -184,6 +182,10 @@ class Engine:
                 self.refresh()
             except (StoreError, ValueError):
                 continue
+
+
+def _prices(snapshot: Snapshot) -> dict[str, ListPrice | None]:
+    return {name: list_price(name, model) for name, model in snapshot.models.items()}
 
 
 def _merge(replies: list[FeedbackReply | None], stored: list[FeedbackReply]) -> list[FeedbackReply]:

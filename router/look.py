@@ -40,7 +40,7 @@ def read_evidence(store: Store, row: ExperimentRow, now_ms: int, cache: CellCach
         epochs[-1].number + 1 if epochs else 0,
     )
     evidence = gather(epochs, [*cache.rows, *fresh], len(row.definition.candidates))
-    # Epoch 0 collects degraded decisions at any time, so it is read again with every look.
+    # Epoch 0 collects degraded decisions at any time, so it is read anew with every look.
     settled = [cell for cell in fresh if 0 < cell.epoch < open_from]
     if cache.final_below == 0:
         cache.rows = settled

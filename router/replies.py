@@ -16,6 +16,7 @@ class Completion:
     fields: dict[str, Any]  # reason: passed on as the upstream wrote them
     usage: Usage | None
     characters: int
+    """Length of what the model wrote, counted only where its usage is missing."""
 
 
 def read_completion(body: bytes) -> Completion:
@@ -31,8 +32,9 @@ def read_completion(body: bytes) -> Completion:
         or not all(isinstance(choice, dict) for choice in choices)
     ):
         raise BrokenAnswer("the reply holds no choices")
-    characters = sum(answer_characters(choice.get("message")) for choice in choices)
-    return Completion(fields, read_usage(fields.get("usage")), characters)
+    usage = read_usage(fields.get("usage"))
+    characters = 0 if usage else sum(answer_characters(choice.get("message")) for choice in choices)
+    return Completion(fields, usage, characters)
 
 
 def write_completion(

@@ -14,6 +14,8 @@ from router.config import Match
 
 TaskReason = Literal["explicit", "ancestor", "metadata", "keyword", "default"]
 DEFAULT_TASK = "default"
+AUTO_MODEL = "auto"
+"""Name in place of a model by which a request asks to be classified."""
 TEXT_LIMIT = 20_000
 """Characters of a message that keyword rules look at."""
 

@@ -77,7 +77,10 @@ class UpstreamStream(Protocol):
 
 
 class Transport(Protocol):
-    """A client for upstreams. No redirects, no proxies from the environment, no retries of its own."""
+    """A client for upstreams: no redirects, no proxies from the environment.
+
+    Its only retry replaces a kept connection that died while it was idle; another model is not its business.
+    """
 
     async def call(self, target: Upstream, body: bytes, deadlines: Deadlines) -> Reply:
         """Post a body and read the whole answer."""

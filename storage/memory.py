@@ -94,7 +94,7 @@ class MemoryStore:
             return [epoch for _, epoch in sorted(self._state.epochs.get(experiment_id, {}).items())]
 
     def cells(self, experiment_id: int, since_epoch: int = 0) -> list[CellRow]:
-        """Cells by rising (epoch, arm), from `since_epoch` on."""
+        """Cells by rising (epoch, arm), from `since_epoch` on and of epoch 0 (degraded decisions)."""
         with self._open():
             return self._ledger.cells(experiment_id, since_epoch)
 

@@ -90,9 +90,9 @@ class MemoryLedger:
         return self._units.get(experiment_id, {}).values()
 
     def cells(self, experiment_id: int, since_epoch: int) -> list[CellRow]:
-        """Cells by rising (epoch, arm), from `since_epoch` on."""
+        """Cells by rising (epoch, arm), from `since_epoch` on and of epoch 0."""
         kept = self._cells.get(experiment_id, {})
-        return [cell_row(*key, kept[key]) for key in sorted(kept) if key[0] >= since_epoch]
+        return [cell_row(*key, kept[key]) for key in sorted(kept) if key[0] >= since_epoch or key[0] == 0]
 
     def traffic(self) -> list[TrafficCount]:
         """Decisions by task, experiment and reason."""

@@ -94,7 +94,7 @@ class SqliteStore:
             return self._desk(connection).epochs(experiment_id)
 
     def cells(self, experiment_id: int, since_epoch: int = 0) -> list[CellRow]:
-        """Cells by rising (epoch, arm), from `since_epoch` on."""
+        """Cells by rising (epoch, arm), from `since_epoch` on and of epoch 0 (degraded decisions)."""
         with self._file.reading() as connection:
             return sqlite_ledger.cells(connection, experiment_id, since_epoch)
 

@@ -73,10 +73,13 @@ def write(connection: sqlite3.Connection, staging: Staging) -> None:
 
 
 def cells(connection: sqlite3.Connection, experiment_id: int, since_epoch: int) -> list[CellRow]:
-    """Cells by rising (epoch, arm), from `since_epoch` on."""
-    since = (experiment_id, since_epoch)
+    """Cells by rising (epoch, arm), from `since_epoch` on and of epoch 0."""
+    since = (experiment_id, max(since_epoch, 1))
     kept: dict[tuple[int, int], CellDelta] = {}
-    select = "SELECT * FROM cells WHERE experiment_id = ? AND epoch >= ? ORDER BY epoch, arm"
+    select = """
+        SELECT * FROM cells WHERE experiment_id = ?1 AND epoch = 0
+        UNION ALL SELECT * FROM cells WHERE experiment_id = ?1 AND epoch >= ?2
+    """
     for _, epoch, arm, *counts in connection.execute(select, since):
         kept.setdefault((epoch, arm), CellDelta()).counts = counts
     select = "SELECT * FROM moments WHERE experiment_id = ? AND epoch >= ?"

@@ -65,7 +65,7 @@ class Store(Protocol):
         """All epochs by rising number, epoch 0 included."""
 
     def cells(self, experiment_id: int, since_epoch: int = 0) -> list[CellRow]:
-        """Cells by rising (epoch, arm), from `since_epoch` on."""
+        """Cells by rising (epoch, arm), from `since_epoch` on and of epoch 0 (degraded decisions)."""
 
     def recount(self, experiment_id: int) -> list[CellRow]:
         """The same cells recomputed from the unit rows (without latency and degraded counts)."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from router.dispatch import Limits
+from tests.servers.asking import wait_until
 from tests.servers.house import KEY, House, open_house, serving, upstreams
 from tests.servers.upstream import (
     DONE,
@@ -177,9 +178,9 @@ def test_a_clients_timeout_is_its_own_and_the_upstream_is_paid(
     with openai.OpenAI(base_url=url, api_key="k", max_retries=0, timeout=0.3) as hasty:
         with pytest.raises(openai.APITimeoutError):
             hasty.chat.completions.create(model="big", messages=HELLO, stream=True)
-        _wait_until(lambda: len(upstream.left_after_s) == 1)
+        wait_until(lambda: len(upstream.left_after_s) == 1)
     assert upstream.left_after_s[0] < 1.3
-    _wait_until(lambda: len(house.calls()) == before + 1)
+    wait_until(lambda: len(house.calls()) == before + 1)
     assert (house.calls()[-1]["error"], house.calls()[-1]["cost_estimated"]) == (None, True)
 
 
@@ -195,7 +196,7 @@ def test_a_client_that_leaves_a_stream_stops_the_upstream_within_a_second(
             break
     left = time.monotonic()
     got.close()
-    _wait_until(lambda: len(house.calls()) == before + 1)
+    wait_until(lambda: len(house.calls()) == before + 1)
     assert time.monotonic() - left < 1.0
     call = house.calls()[-1]
     assert (call["error"], call["cost_estimated"]) == (None, True)
@@ -224,7 +225,7 @@ def test_an_asynchronous_cancellation_reaches_the_upstream(
                 await task
 
     asyncio.run(cancelled())
-    _wait_until(lambda: len(house.calls()) == before + 1)
+    wait_until(lambda: len(house.calls()) == before + 1)
     assert house.calls()[-1]["error"] is None
 
 
@@ -250,7 +251,7 @@ def test_a_reader_that_stops_holds_back_the_upstream(
     before = len(house.calls())
     with reader_that_stopped(url, upstream, 2_000):
         assert len(house.calls()) == before
-    _wait_until(lambda: len(house.calls()) == before + 1)
+    wait_until(lambda: len(house.calls()) == before + 1)
     call = house.calls()[-1]
     assert call["error"] is None
     assert call["output_tokens"] < 2_000 * 12_500 / 2
@@ -283,11 +284,4 @@ def test_no_error_leaves_a_socket_or_a_task_behind(
                 )  # type: ignore[call-overload]  # reason: either kind
     upstream.will(answer())
     client.chat.completions.create(model="big", messages=HELLO)
-    _wait_until(lambda: house.tasks() <= tasks and len(os.listdir("/dev/fd")) <= sockets + 2)
-
-
-def _wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not happened() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert happened()
+    wait_until(lambda: house.tasks() <= tasks and len(os.listdir("/dev/fd")) <= sockets + 2)

@@ -1,47 +1,31 @@
-"""Dispatch against real misbehaving servers: who answers, what the client gets, what it cost, what is recorded."""
+"""Dispatch against real misbehaving servers: who answers, what it cost, what is recorded."""
 
 import asyncio
 import gzip
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import orjson
 import pytest
 
 from router.chat import read_chat
-from router.choose import Decision, RouteRequest
-from router.dispatch import Answer, Limits
+from router.choose import RouteRequest
 from router.errors import UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from tests.servers.asking import COST, ask, ask_stream, failure, only_call, quick_house, wait_until
 from tests.servers.house import KEY, House, document, open_house, unused_port, upstreams
 from tests.servers.upstream import (
-    DONE,
-    FINISH,
-    GOOD_STREAM,
-    ROLE,
-    TEXT,
     USAGE,
-    USAGE_EVENT,
-    Script,
     UpstreamServer,
     answer,
-    chunk,
     completion,
-    cut_stream,
-    event,
     hang_up,
     head,
     raw,
     silent,
-    silent_after,
     status,
     stream,
-    unframed_stream,
     whole,
 )
-
-QUICK = Limits(connect_s=0.5, first_chunk_s=0.4, idle_s=0.3)
-COST = {"big": (100 * 10 + 20 * 30) / 1e6, "small": (100 * 1 + 20 * 2) / 1e6}
 
 
 @pytest.fixture(scope="module")
@@ -54,53 +38,8 @@ def servers() -> Iterator[dict[str, UpstreamServer]]:
 @pytest.fixture
 def house(servers: dict[str, UpstreamServer]) -> Iterator[House]:
     """A gateway's inside over two well-behaved upstreams."""
-    for server in servers.values():
-        server.will(answer())
-        server.requests.clear()
-        server.left_after_s.clear()
-    with open_house({name: server.url for name, server in servers.items()}, QUICK) as opened:
+    with quick_house(servers) as opened:
         yield opened
-
-
-def ask(house: House, model: str = "auto", **fields: Any) -> Answer:
-    """One whole answer."""
-    chat = read_chat(
-        orjson.dumps({"model": model, "messages": [{"role": "user", "content": "2+2?"}], **fields})
-    )
-    return house.run(house.dispatcher.answer(house.engine.route(chat.route), chat))
-
-
-def failure(house: House, model: str = "auto", **fields: Any) -> UpstreamFailed:
-    """The error of a request that no model answers."""
-    with pytest.raises(UpstreamFailed) as caught:
-        ask(house, model, **fields)
-    return caught.value
-
-
-def ask_stream(house: House, model: str = "auto", **fields: Any) -> tuple[list[Any], Decision]:
-    """The events of a stream (`"[DONE]"` as itself) and its decision."""
-    body = {"model": model, "messages": [{"role": "user", "content": "2+2?"}], "stream": True, **fields}
-    chat = read_chat(orjson.dumps(body))
-    decision = house.engine.route(chat.route)
-
-    async def read_all() -> bytes:
-        relay = await house.dispatcher.stream(decision, chat)
-        pieces = []
-        while not relay.over:
-            pieces.append(await relay.read())
-        await relay.close()
-        return b"".join(pieces)
-
-    text = house.run(read_all())
-    events = [part.removeprefix(b"data: ") for part in text.split(b"\n\n") if part]
-    return ["[DONE]" if part == b"[DONE]" else orjson.loads(part) for part in events], decision
-
-
-def only_call(house: House) -> dict[str, Any]:
-    """The one call row there must be."""
-    calls = house.calls()
-    assert len(calls) == len(house.finished) == 1
-    return calls[0]
 
 
 FAULTS = [
@@ -338,7 +277,7 @@ def test_a_silent_upstream_leaves_time_for_the_fallback(
         assert ask_stream(house, "task/math")[0][0]["model"] == "small"
     else:
         assert ask(house, "task/math").model == "small"
-    assert time.monotonic() - started == pytest.approx(0.4 if streaming else 1.0, abs=0.25)
+    assert (0.35 if streaming else 0.95) < time.monotonic() - started < 1.5
     call = only_call(house)
     assert (call["diverted"], call["error"], call["cost_estimated"]) == (True, None, True)
 
@@ -353,7 +292,7 @@ def test_when_all_are_silent_the_client_hears_it_within_the_tasks_time(
     error = failure(house, "task/math")
     assert isinstance(error, UpstreamTimeout)
     assert error.status == 504
-    assert time.monotonic() - started == pytest.approx(1.5, abs=0.3)
+    assert 1.4 < time.monotonic() - started < 3.0
     call = only_call(house)
     assert (call["error"], call["attempts"], call["latency_ms"]) == (
         "timeout",
@@ -372,166 +311,7 @@ def test_an_answer_that_drips_is_over_with_the_tasks_time(
     assert failure(house, "task/math").status == 504
     with pytest.raises(UpstreamTimeout):
         ask_stream(house, "task/math")
-    assert time.monotonic() - started < 3.5
-
-
-def test_a_stream_carries_the_decision_in_every_chunk(
-    servers: dict[str, UpstreamServer], house: House
-) -> None:
-    """The id is the one field that every client keeps; the usage chunk was not asked for."""
-    events, decision = ask_stream(house)
-    assert [part["id"] for part in events[:-1]] == [decision.id] * 4
-    assert {part["model"] for part in events[:-1]} == {"big"}
-    assert not any("usage" in part for part in events[:-1])
-    assert events[-1] == "[DONE]"
-    call = only_call(house)
-    assert (call["error"], call["cost_estimated"], call["cost_usd"]) == (
-        None,
-        False,
-        pytest.approx(COST["big"]),
-    )
-    assert 0 < call["first_token_ms"] <= call["latency_ms"]
-
-
-@pytest.mark.parametrize(
-    ("script", "estimated"),
-    [
-        (stream(*GOOD_STREAM), False),
-        (stream(*TEXT, event(chunk(finish="stop", usage=USAGE)), DONE), False),
-        (
-            stream(
-                event(chunk("fo", usage={**USAGE, "completion_tokens": 1})), *TEXT, FINISH, USAGE_EVENT, DONE
-            ),
-            False,
-        ),
-        (stream(*TEXT, FINISH, DONE), True),
-        (stream(*TEXT, FINISH, event(chunk(choices=[], usage={"prompt_tokens": True})), DONE), True),
-    ],
-)
-def test_who_asks_for_usage_gets_it_in_one_last_chunk_with_its_cost(
-    servers: dict[str, UpstreamServer], house: House, script: Script, estimated: bool
-) -> None:
-    """Upstreams put usage into an own chunk, the last one or every one; clients see OpenAI's way."""
-    servers["big"].will(script)
-    events, decision = ask_stream(house, stream_options={"include_usage": True})
-    usage = events[-2]["usage"]
-    assert (events[-2]["choices"], events[-2]["id"], events[-2]["model"]) == ([], decision.id, "big")
-    assert all(part["usage"] is None for part in events[:-2])
-    assert usage.get("estimated", False) is estimated
-    assert usage["cost"] == pytest.approx((5 * 10 + 1 * 30) / 1e6 if estimated else COST["big"], rel=0.5)
-    assert only_call(house)["cost_usd"] == usage["cost"]
-
-
-COMPLETE = [
-    stream(*GOOD_STREAM, DONE),
-    stream(*TEXT, FINISH),
-    stream(*TEXT, FINISH, USAGE_EVENT),
-    cut_stream(*TEXT, FINISH),
-    unframed_stream(*TEXT, FINISH),
-    unframed_stream(*TEXT, FINISH, DONE[:-2]),
-    stream(*TEXT, DONE),
-    stream(*TEXT, FINISH, event(b"garbage")),
-    silent_after(*TEXT, FINISH),
-    stream(b": hello\n\n", b"".join(GOOD_STREAM)),
-    stream(*[bytes([byte]) for byte in b"".join([ROLE, FINISH, DONE])]),
-    stream(b"".join(GOOD_STREAM).replace(b"\n", b"\r\n")),
-]
-TRUNCATED = [
-    stream(*TEXT),
-    stream(ROLE),
-    cut_stream(*TEXT),
-    unframed_stream(*TEXT),
-    unframed_stream(*TEXT, FINISH[:-12]),
-    cut_stream(*TEXT, DONE[:9]),
-    cut_stream(*TEXT[:2], b'data: {"choices":[{"delta":{"content":"\xc3'),
-    stream(*TEXT, b"data: <html>\n\n", FINISH, DONE),
-    stream(*TEXT, event({"error": {"message": "overloaded"}}), DONE),
-    stream(*TEXT, event([]), DONE),
-    stream(*TEXT, event({"choices": "x"}), DONE),
-    stream(*TEXT, b"data: " + b"x" * 1_100_000),
-    stream(*TEXT, event(chunk(finish="stop", index=1))),
-    silent_after(*TEXT),
-    silent_after(*TEXT, b"data: {"),
-]
-
-
-@pytest.mark.parametrize("script", COMPLETE)
-def test_a_stream_that_was_finished_counts_as_complete(
-    servers: dict[str, UpstreamServer], house: House, script: Script
-) -> None:
-    """finish_reason says that the model is done; whatever is lost after it loses nothing of the answer."""
-    servers["big"].will(script)
-    events, _ = ask_stream(house)
-    assert events[-1] == "[DONE]"
-    assert events.count("[DONE]") == 1
-    assert not any("error" in part for part in events[:-1])
-    assert (only_call(house)["error"], len(servers["small"].requests)) == (None, 0)
-
-
-@pytest.mark.parametrize("script", TRUNCATED)
-def test_a_truncated_stream_never_looks_complete(
-    servers: dict[str, UpstreamServer], house: House, script: Script
-) -> None:
-    """It ends with an error and no [DONE], nothing of another model is spliced in, and it is paid for."""
-    servers["big"].will(script)
-    events, decision = ask_stream(house)
-    assert "[DONE]" not in events
-    assert events[-1]["error"]["code"] == "stream_broken"
-    assert [part["id"] for part in events[:-1]] == [decision.id] * (len(events) - 1)
-    call = only_call(house)
-    assert (call["error"], call["diverted"], call["cost_estimated"]) == ("incomplete", False, True)
-    assert 0 < call["cost_usd"] < 1e-3
-    assert not servers["small"].requests
-
-
-def test_two_choices_are_complete_when_both_are_finished(
-    servers: dict[str, UpstreamServer], house: House
-) -> None:
-    """With n=2 one finish_reason is half an answer."""
-    both = [event(chunk("a", index=0)), event(chunk("b", index=1)), event(chunk(finish="stop", index=1))]
-    servers["big"].will(stream(*both), stream(*both, FINISH), stream(event(chunk("a", finish="stop"))))
-    assert "error" in ask_stream(house, n=2)[0][-1]
-    assert ask_stream(house, n=2)[0][-1] == "[DONE]"
-    assert "error" in ask_stream(house, n=2)[0][-1]
-
-
-@pytest.mark.parametrize(
-    "script", [stream(), stream(DONE), stream(USAGE_EVENT, DONE), stream(b": ping\n\n"), stream(b"{}"),
-               stream(event({"error": {"message": "no"}})), stream(b"x" * 1_100_000), cut_stream(ROLE[:-9])]
-)  # fmt: skip
-def test_a_stream_without_a_first_chunk_is_answered_by_the_fallback(
-    servers: dict[str, UpstreamServer], house: House, script: Script
-) -> None:
-    """Nothing reached the client yet, so another model may still give the whole answer."""
-    servers["big"].will(script)
-    events, _ = ask_stream(house)
-    assert events[-1] == "[DONE]"
-    assert {part["model"] for part in events[:-1]} == {"small"}
-    assert only_call(house)["diverted"] is True
-
-
-def test_leaving_a_stream_cuts_the_upstream_and_pays_for_what_came(
-    servers: dict[str, UpstreamServer], house: House
-) -> None:
-    """A client that leaves is no error of the model, and its tokens are not free."""
-    servers["big"].will(silent_after(*TEXT))
-    chat = read_chat(
-        orjson.dumps({"model": "auto", "stream": True, "messages": [{"role": "user", "content": "2+2?"}]})
-    )
-
-    async def leave() -> None:
-        relay = await house.dispatcher.stream(house.engine.route(chat.route), chat)
-        while b"ur" not in await relay.read():
-            pass
-        await relay.close()
-        await relay.close()
-
-    house.run(leave())
-    call = only_call(house)
-    assert (call["error"], call["cost_estimated"], call["output_tokens"]) == (None, True, 1)
-    assert call["cost_usd"] == pytest.approx((5 * 10 + 30) / 1e6)
-    _wait_until(lambda: len(servers["big"].left_after_s) == 1)
-    assert servers["big"].left_after_s[0] < 1.0
+    assert time.monotonic() - started < 6
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -559,7 +339,7 @@ def test_a_cancelled_call_is_recorded_once_and_blames_nobody(
         True,
         5,
     )
-    _wait_until(lambda: len(servers["big"].left_after_s) == 1)
+    wait_until(lambda: len(servers["big"].left_after_s) == 1)
 
 
 def test_connections_are_used_again_after_answers_and_streams(
@@ -607,10 +387,3 @@ def test_a_large_request_arrives_whole(servers: dict[str, UpstreamServer], house
     content = "é" * 2_000_000
     ask(house, messages=[{"role": "user", "content": content}])
     assert servers["big"].requests[0].body["messages"][0]["content"] == content
-
-
-def _wait_until(happened: Any) -> None:
-    deadline = time.monotonic() + 3
-    while not happened() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert happened()

@@ -11,7 +11,7 @@ from storage.sqlite_schema import VERSION, create
 PAGE = Path(__file__).parents[2] / "docs" / "ledger.md"
 
 
-def documented():
+def documented() -> dict[str, list[str]]:
     """Columns per table as the page lists them, with a meaning for each."""
     tables = {}
     for section in re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
@@ -23,7 +23,7 @@ def documented():
     return tables
 
 
-def real():
+def real() -> dict[str, list[str]]:
     """Columns per table of a new ledger."""
     with closing(sqlite3.connect(":memory:")) as connection:
         create(connection)
@@ -36,17 +36,17 @@ def real():
         }
 
 
-def test_the_page_lists_every_table_and_column():
+def test_the_page_lists_every_table_and_column() -> None:
     """Users query the ledger with their own tools; the page is the promise they build on."""
     assert documented() == real()
 
 
-def test_the_page_names_the_schema_version():
+def test_the_page_names_the_schema_version() -> None:
     """A reader must know which release the page describes."""
     assert f"Schema version: **{VERSION}**" in PAGE.read_text(encoding="utf-8")
 
 
-def test_cells_and_moments_have_the_columns_of_the_unit_statistics():
+def test_cells_and_moments_have_the_columns_of_the_unit_statistics() -> None:
     """A count or moment added to the statistics and not to the tables would be lost in silence."""
     tables = real()
     assert tables["cells"][3:] == list(COUNTS)

@@ -7,13 +7,15 @@ import sqlite3
 import time
 from contextlib import closing
 from itertools import count
+from pathlib import Path
 
 from storage.sqlite import SqliteStore
+from tests.storage.scenes import Row, Scene
 
 PER_BATCH = 8
 
 
-def rows_of(scene, batch):
+def rows_of(scene: Scene, batch: int) -> list[Row]:
     """Outcomes of one batch, the same at every try; each third batch also changes the values of the one before."""
     scene.sequence = batch * PER_BATCH
     decisions = [scene.decision(f"{batch}/{unit}", arm=unit % 2) for unit in range(PER_BATCH)]
@@ -28,33 +30,31 @@ def rows_of(scene, batch):
     return rows
 
 
-def final_value(batch, last):
+def final_value(batch: int, last: int) -> int:
     """What the rewards of a batch are worth once batch `last` is in."""
     changed = (batch + 1) % 3 == 0 and batch < last
     return (batch + 1) % 2 if changed else batch % 2
 
 
-def acknowledge(scene_on, path, listed, first):
+def acknowledge(path: Path, listed: Path, first: int) -> None:
     """A server: records batch after batch and lists what it has acknowledged, until it is killed."""
-    scene = scene_on(SqliteStore(path))
+    scene = Scene(SqliteStore(path))
     answers = os.open(listed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for batch in count(first):
         scene.record(*rows_of(scene, batch))
         os.write(answers, f"{batch}\n".encode())
 
 
-def test_acknowledged_outcomes_survive_kill_9_and_count_once(scene_on, tmp_path):
+def test_acknowledged_outcomes_survive_kill_9_and_count_once(tmp_path: Path) -> None:
     """The first promise of the ledger: what was answered with success is there, once, after any crash."""
     path, listed = tmp_path / "ledger.db", tmp_path / "acknowledged"
-    scene = scene_on(SqliteStore(path))
+    scene = Scene(SqliteStore(path))
     scene.start()
     scene.store.close()
     listed.touch()
     for patience_s in (0.1, 0.2, 0.3):
         before = len(listed.read_text().split())
-        server = multiprocessing.get_context("fork").Process(
-            target=acknowledge, args=(scene_on, path, listed, before)
-        )
+        server = multiprocessing.get_context("fork").Process(target=acknowledge, args=(path, listed, before))
         server.start()
         deadline_s = time.monotonic() + 20
         while len(listed.read_text().split()) < before + 10 and time.monotonic() < deadline_s:
@@ -65,14 +65,14 @@ def test_acknowledged_outcomes_survive_kill_9_and_count_once(scene_on, tmp_path)
         acknowledged = [int(line) for line in listed.read_text().split()]
         assert acknowledged == list(range(len(acknowledged)))
         assert len(acknowledged) >= before + 10
-        check_books(scene_on(SqliteStore(path)), len(acknowledged))
+        check_books(Scene(SqliteStore(path)), len(acknowledged))
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def check_books(scene, acknowledged):
+def check_books(scene: Scene, acknowledged: int) -> None:
     """All acknowledged batches are there, and of the one in flight all or nothing."""
-    scene.definitions = {1: None}
+    scene.experiments = {1}
     decisions = [row["number"] for row in scene.store.export("decisions")]
     batches = len(decisions) // PER_BATCH
     assert len(decisions) == len(set(decisions)) == batches * PER_BATCH

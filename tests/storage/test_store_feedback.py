@@ -4,15 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from experiments.units import CellRow
+from tests.storage.scenes import Scene
+
 DAY_MS = 86_400_000
 
 
-def reward(cell):
+def reward(cell: CellRow) -> tuple[float, ...]:
     """Units with reward, requests and reward total of a cell."""
     return cell.moments.get("reward", (0.0,) * 15)[:3]
 
 
-def test_feedback_counts_once_it_is_joined_with_its_cost(scene):
+def test_feedback_counts_once_it_is_joined_with_its_cost(scene: Scene) -> None:
     """Reward per cost needs both: a unit without known cost stays out of the reward moments."""
     decision = scene.decision()
     assert scene.state_of(decision, scene.feedback(decision)) == "applied"
@@ -22,7 +25,7 @@ def test_feedback_counts_once_it_is_joined_with_its_cost(scene):
     assert scene.cell().moments["reward"][3] == 0.5
 
 
-def test_a_reward_objective_does_not_wait_for_costs(idle):
+def test_a_reward_objective_does_not_wait_for_costs(idle: Scene) -> None:
     """Where cost plays no part, unknown prices must not hide rewards."""
     idle.start(objective={"kind": "reward"})
     decision = idle.decision()
@@ -30,7 +33,7 @@ def test_a_reward_objective_does_not_wait_for_costs(idle):
     assert reward(idle.cell()) == (1, 1, 1)
 
 
-def test_the_same_value_again_is_a_duplicate_and_counts_once(scene):
+def test_the_same_value_again_is_a_duplicate_and_counts_once(scene: Scene) -> None:
     """Clients retry; a retry may not shift the statistics."""
     decision = scene.decision()
     scene.record(decision, scene.call(decision), scene.feedback(decision))
@@ -42,7 +45,7 @@ def test_the_same_value_again_is_a_duplicate_and_counts_once(scene):
     assert scene.cell() == before
 
 
-def test_duplicates_within_one_batch_count_once(scene):
+def test_duplicates_within_one_batch_count_once(scene: Scene) -> None:
     """Group commit puts a client's retry into the same transaction as the first try."""
     decision = scene.decision()
     replies = scene.record(decision, scene.call(decision), *[scene.feedback(decision)] * 3)
@@ -50,7 +53,7 @@ def test_duplicates_within_one_batch_count_once(scene):
     assert reward(scene.cell()) == (1, 1, 1)
 
 
-def test_a_known_idempotency_key_is_a_duplicate_whatever_its_value(scene):
+def test_a_known_idempotency_key_is_a_duplicate_whatever_its_value(scene: Scene) -> None:
     """The key names the try: a changed body under the same key is still the same try."""
     decision = scene.decision()
     scene.record(decision, scene.call(decision), scene.feedback(decision, 1.0, idempotency_key="k1"))
@@ -60,7 +63,7 @@ def test_a_known_idempotency_key_is_a_duplicate_whatever_its_value(scene):
     assert reward(scene.cell()) == (1, 1, 1)
 
 
-def test_an_idempotency_key_holds_for_one_decision_and_metric(scene):
+def test_an_idempotency_key_holds_for_one_decision_and_metric(scene: Scene) -> None:
     """Clients number their tries per decision; the same key elsewhere is another fact."""
     one, other = scene.decision(1), scene.decision(2)
     scene.record(one, other, scene.feedback(one, idempotency_key="k"))
@@ -69,7 +72,7 @@ def test_an_idempotency_key_holds_for_one_decision_and_metric(scene):
     assert scene.state_of(stars) == "applied"
 
 
-def test_a_repeated_key_in_one_batch_is_recognised(scene):
+def test_a_repeated_key_in_one_batch_is_recognised(scene: Scene) -> None:
     """The key of an uncommitted row counts as received too."""
     decision = scene.decision()
     first = scene.feedback(decision, 1.0, idempotency_key="k")
@@ -77,7 +80,7 @@ def test_a_repeated_key_in_one_batch_is_recognised(scene):
     assert [reply.state for reply in replies] == ["applied", "duplicate"]
 
 
-def test_a_later_value_supersedes_and_leaves_exact_sums(scene):
+def test_a_later_value_supersedes_and_leaves_exact_sums(scene: Scene) -> None:
     """The last word counts; the earlier value leaves the sums without a trace."""
     decision = scene.decision()
     scene.record(decision, scene.call(decision), scene.feedback(decision, 0.0))
@@ -91,7 +94,7 @@ def test_a_later_value_supersedes_and_leaves_exact_sums(scene):
     assert scene.cell() == without
 
 
-def test_an_earlier_value_that_arrives_later_does_not_win(scene):
+def test_an_earlier_value_that_arrives_later_does_not_win(scene: Scene) -> None:
     """Values are ordered by when they happened, not by when the network delivered them."""
     decision = scene.decision()
     scene.record(decision, scene.call(decision))
@@ -101,7 +104,7 @@ def test_an_earlier_value_that_arrives_later_does_not_win(scene):
     assert reward(scene.cell()) == (1, 1, 1)
 
 
-def test_the_time_of_a_repeated_value_counts_for_the_order(scene):
+def test_the_time_of_a_repeated_value_counts_for_the_order(scene: Scene) -> None:
     """A value confirmed later beats another value in between, in whatever order the three arrive."""
     decision = scene.decision()
     scene.record(decision, scene.call(decision), scene.feedback(decision, 1.0, occurred_at_ms=scene.now + 1))
@@ -112,7 +115,7 @@ def test_the_time_of_a_repeated_value_counts_for_the_order(scene):
     assert logged == [1, 9, 5]
 
 
-def test_a_plain_repetition_leaves_no_row(scene):
+def test_a_plain_repetition_leaves_no_row(scene: Scene) -> None:
     """A client that sends the same body a thousand times may not fill the disk with it."""
     decision = scene.decision()
     same = scene.feedback(decision, 1.0, occurred_at_ms=scene.now)
@@ -122,7 +125,7 @@ def test_a_plain_repetition_leaves_no_row(scene):
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_a_call_that_came_too_late_stays_out_when_feedback_follows(scene, together):
+def test_a_call_that_came_too_late_stays_out_when_feedback_follows(scene: Scene, together: bool) -> None:
     """Feedback received in time may be written after a call that ended too late; only the feedback counts."""
     decision = scene.decision()
     scene.record(decision)
@@ -139,7 +142,7 @@ def test_a_call_that_came_too_late_stays_out_when_feedback_follows(scene, togeth
     assert scene.cell().moments["error"][2] == 0
 
 
-def test_feedback_after_the_window_is_late_and_kept(scene):
+def test_feedback_after_the_window_is_late_and_kept(scene: Scene) -> None:
     """Late rewards would make slow experiments look better than fast ones; they are kept, not counted."""
     decision = scene.decision()
     scene.record(decision, scene.call(decision))
@@ -151,7 +154,7 @@ def test_feedback_after_the_window_is_late_and_kept(scene):
     assert [row["state"] for row in scene.store.export("feedback")] == ["late"]
 
 
-def test_feedback_within_the_window_and_its_grace_counts(scene):
+def test_feedback_within_the_window_and_its_grace_counts(scene: Scene) -> None:
     """The last millisecond belongs to the window."""
     decision = scene.decision()
     scene.record(decision, scene.call(decision))
@@ -159,7 +162,7 @@ def test_feedback_within_the_window_and_its_grace_counts(scene):
     assert scene.state_of(scene.feedback(decision)) == "applied"
 
 
-def test_a_mature_epoch_is_final(scene):
+def test_a_mature_epoch_is_final(scene: Scene) -> None:
     """Tests read mature cells once; a unit assigned in the grace after closing may not change them later."""
     scene.now += 1000
     scene.close_epoch()
@@ -172,7 +175,7 @@ def test_a_mature_epoch_is_final(scene):
     assert scene.cell() == before
 
 
-def test_rows_of_a_mature_epoch_are_kept_but_count_no_more(scene):
+def test_rows_of_a_mature_epoch_are_kept_but_count_no_more(scene: Scene) -> None:
     """A queue written a day too late is history, not evidence."""
     late = scene.decision()
     scene.close_epoch()
@@ -183,7 +186,7 @@ def test_rows_of_a_mature_epoch_are_kept_but_count_no_more(scene):
     assert len(list(scene.store.export("decisions"))) == 1
 
 
-def test_early_feedback_counts_and_the_decision_row_completes_it(scene):
+def test_early_feedback_counts_and_the_decision_row_completes_it(scene: Scene) -> None:
     """Decision rows are written behind, so feedback may overtake its decision: `recovered` until then."""
     decision = scene.decision()
     assert scene.state_of(scene.feedback(decision), scene.call(decision)) == "applied"
@@ -194,7 +197,7 @@ def test_early_feedback_counts_and_the_decision_row_completes_it(scene):
     assert reward(scene.cell()) == (1, 1, 1)
 
 
-def test_feedback_outside_experiments_is_unknown_and_kept(scene):
+def test_feedback_outside_experiments_is_unknown_and_kept(scene: Scene) -> None:
     """A champion's decision has an id too; what users say of it is not lost."""
     champion = scene.decision(experiment_id=0, epoch=0)
     assert scene.state_of(champion, scene.feedback(champion)) == "unknown"
@@ -204,7 +207,7 @@ def test_feedback_outside_experiments_is_unknown_and_kept(scene):
     assert scene.store.cells(1) == []
 
 
-def test_feedback_of_a_degraded_decision_is_accepted_without_effect(scene):
+def test_feedback_of_a_degraded_decision_is_accepted_without_effect(scene: Scene) -> None:
     """Decisions taken without a snapshot have another propensity; they stay out of the cells."""
     decision = scene.decision(epoch=0, degraded=True)
     assert scene.state_of(decision, scene.call(decision), scene.feedback(decision)) == "accepted"
@@ -213,7 +216,7 @@ def test_feedback_of_a_degraded_decision_is_accepted_without_effect(scene):
     assert [row["degraded"] for row in scene.store.export("decisions")] == [True]
 
 
-def test_a_decision_under_the_configured_shares_is_degraded_even_unmarked(scene):
+def test_a_decision_under_the_configured_shares_is_degraded_even_unmarked(scene: Scene) -> None:
     """Epoch 0 belongs to no test, whatever its writer says."""
     scene.record(scene.decision(epoch=0, degraded=False))
     assert [row["degraded"] for row in scene.store.export("decisions")] == [True]
@@ -221,7 +224,7 @@ def test_a_decision_under_the_configured_shares_is_degraded_even_unmarked(scene)
     assert list(scene.store.export("units")) == []
 
 
-def test_a_reward_implied_by_an_error_gives_way_to_feedback(idle):
+def test_a_reward_implied_by_an_error_gives_way_to_feedback(idle: Scene) -> None:
     """A failed call counts `on_error` until somebody reports what it was worth."""
     idle.start(reward={"on_error": 0.0})
     decision = idle.decision()
@@ -234,7 +237,7 @@ def test_a_reward_implied_by_an_error_gives_way_to_feedback(idle):
     assert (unit["feedback"], unit["rated"], unit["errors"]) == (1, 1, 1)
 
 
-def test_a_reported_error_implies_the_reward_of_an_error(idle):
+def test_a_reported_error_implies_the_reward_of_an_error(idle: Scene) -> None:
     """Callers of the decision API say that their call failed; silence after that is not missing data."""
     idle.start(objective={"kind": "reward"}, reward={"kind": "score", "range": (-1.0, 3.0)})
     decision = idle.decision()
@@ -247,7 +250,7 @@ def test_a_reported_error_implies_the_reward_of_an_error(idle):
 
 
 @pytest.mark.parametrize("reported_first", [True, False])
-def test_a_reported_cost_goes_before_the_metered_one(scene, reported_first):
+def test_a_reported_cost_goes_before_the_metered_one(scene: Scene, reported_first: bool) -> None:
     """An invoice beats an estimate, whichever arrives first."""
     decision = scene.decision()
     report = scene.feedback(decision, values=(("cost_usd", 2.0),))
@@ -258,7 +261,7 @@ def test_a_reported_cost_goes_before_the_metered_one(scene, reported_first):
     assert scene.cell().moments["cost_usd"][:3] == (1, 1, 2)
 
 
-def test_one_item_may_report_several_metrics(scene):
+def test_one_item_may_report_several_metrics(scene: Scene) -> None:
     """Reward, cost and latency of one decision arrive together; the first names the state."""
     decision = scene.decision()
     values = (("reward", 1.0), ("cost_usd", 0.5), ("latency_ms", 90.0), ("stars", 4.0))
@@ -271,7 +274,7 @@ def test_one_item_may_report_several_metrics(scene):
     assert len(list(scene.store.export("feedback"))) == 4
 
 
-def test_a_further_metric_cannot_pass_for_the_reward(idle):
+def test_a_further_metric_cannot_pass_for_the_reward(idle: Scene) -> None:
     """The reward's moments are kept under one fixed name, which another metric may bear by chance."""
     idle.start(reward={"metric": "resolved"})
     decision = idle.decision()
@@ -280,7 +283,7 @@ def test_a_further_metric_cannot_pass_for_the_reward(idle):
     assert reward(idle.cell()) == (1, 1, 1)
 
 
-def test_a_metric_without_units_leaves_the_cell(idle):
+def test_a_metric_without_units_leaves_the_cell(idle: Scene) -> None:
     """Sums over no unit are round-off; a reader must not meet them as numbers."""
     idle.start(objective={"kind": "reward"}, reward={"kind": "score", "range": (0.0, 1.0)})
     decision = idle.decision()
@@ -290,7 +293,7 @@ def test_a_metric_without_units_leaves_the_cell(idle):
     assert "reward" not in idle.cell().moments
 
 
-def test_negative_zero_is_zero(scene):
+def test_negative_zero_is_zero(scene: Scene) -> None:
     """Two spellings of one value are one value, or the order of values would depend on the spelling."""
     decision = scene.decision()
     scene.record(decision, scene.feedback(decision, -0.0))
@@ -299,7 +302,7 @@ def test_negative_zero_is_zero(scene):
     assert reply.state == "duplicate"
 
 
-def test_replies_come_in_the_order_of_the_feedback(scene):
+def test_replies_come_in_the_order_of_the_feedback(scene: Scene) -> None:
     """The recorder hands replies back by position."""
     decisions = [scene.decision(unit) for unit in range(5)]
     rows = [scene.feedback(decision, float(index % 2)) for index, decision in enumerate(decisions)]
@@ -307,7 +310,7 @@ def test_replies_come_in_the_order_of_the_feedback(scene):
     assert [reply.effective for reply in replies] == [0.0, 1.0, 0.0, 1.0, 0.0]
 
 
-def test_a_batch_that_fails_half_way_leaves_nothing(scene):
+def test_a_batch_that_fails_half_way_leaves_nothing(scene: Scene) -> None:
     """One bad row may not leave the others half applied; they were not acknowledged."""
     decision = scene.decision()
     broken = scene.feedback(decision, values=())

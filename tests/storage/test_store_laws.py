@@ -1,21 +1,29 @@
 """Laws of every store: the order of arrival changes nothing, and cells equal their recomputation."""
 
 import math
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.units import CellRow
+from storage.exported import Fields
+from storage.memory import MemoryStore
 from storage.records import CallRow, DecisionRow, FeedbackRow
+from tests.storage.scenes import Row, Scene
 
 COSTS = st.sampled_from([None, 0.25, 0.5, 1.75])
 REWARDS = st.sampled_from([0.0, 1.0])
-LAWS = settings(max_examples=30, deadline=None, derandomize=True)
+LAWS = settings(max_examples=20, deadline=None, derandomize=True)
 
 
-def played(new_scene, rows, batch_sizes=None):
+def played(
+    new_scene: Callable[[], Scene], rows: list[Row], batch_sizes: list[int] | None = None
+) -> tuple[list[CellRow], list[Fields]]:
     """The scene after these rows, in batches of the given sizes (one row each by default)."""
     scene = new_scene()
     with closing(scene.store):
@@ -29,7 +37,9 @@ def played(new_scene, rows, batch_sizes=None):
         return scene.store.cells(1), sorted(scene.store.export("units"), key=lambda row: row["unit"])
 
 
-def story(scene, costs, rewards, errors):
+def story(
+    scene: Scene, costs: list[float | None], rewards: list[list[tuple[float, str]]], errors: list[bool]
+) -> list[Row]:
     """Rows of two sticky units: decisions, calls, and feedback that repeats and changes."""
     rows = []
     for index, cost in enumerate(costs):
@@ -47,24 +57,26 @@ REPORTS = st.lists(st.tuples(REWARDS, METRICS), max_size=4)
 
 @given(data=st.data())
 @LAWS
-def test_any_order_of_arrival_gives_the_same_cells(new_scene, data):
+def test_any_order_of_arrival_gives_the_same_cells(
+    new_scene: Callable[[], Scene], data: st.DataObject
+) -> None:
     """Networks, retries and several workers reorder everything; evidence may not depend on it."""
     count = data.draw(st.integers(1, 4))
     costs = data.draw(st.lists(COSTS, min_size=count, max_size=count))
     reports = data.draw(st.lists(REPORTS, min_size=count, max_size=count))
     errors = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
-    rows = story(new_scene(), costs, reports, errors)
+    rows = story(Scene(MemoryStore()), costs, reports, errors)
     shuffled = data.draw(st.permutations(rows + data.draw(st.lists(st.sampled_from(rows), max_size=5))))
     sizes = data.draw(st.lists(st.integers(1, 6), max_size=6))
     assert played(new_scene, shuffled, sizes) == played(new_scene, rows)
 
 
-def feedback_row(metric, value, state, **fields):
+def feedback_row(metric: str, value: float, state: str, **fields: Any) -> FeedbackRow:
     """The item of one logged value."""
     return FeedbackRow(values=((metric, value),), **fields)
 
 
-def rebuilt(scene):
+def rebuilt(scene: Scene) -> list[Row]:
     """Rows as the ledger exports them: decisions, calls, and one feedback row per logged value."""
     rows = []
     for kind, make in (("feedback", feedback_row), ("calls", CallRow), ("decisions", DecisionRow)):
@@ -76,7 +88,7 @@ def rebuilt(scene):
 
 @given(data=st.data())
 @LAWS
-def test_the_log_alone_rebuilds_the_cells(new_scene, data):
+def test_the_log_alone_rebuilds_the_cells(new_scene: Callable[[], Scene], data: st.DataObject) -> None:
     """Everything that counts is in the append-only rows; cells and unit rows are only their sum."""
     count = data.draw(st.integers(1, 4))
     costs = data.draw(st.lists(COSTS, min_size=count, max_size=count))
@@ -95,7 +107,9 @@ def test_the_log_alone_rebuilds_the_cells(new_scene, data):
     values=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.25, 1.0])), min_size=1, max_size=6)
 )
 @LAWS
-def test_the_greatest_time_wins_whatever_arrives_when(new_scene, values):
+def test_the_greatest_time_wins_whatever_arrives_when(
+    new_scene: Callable[[], Scene], values: list[tuple[int, float]]
+) -> None:
     """One total order of (time, value) decides, so every node agrees which value counts."""
     scene = new_scene()
     with closing(scene.store):
@@ -118,7 +132,9 @@ def test_the_greatest_time_wins_whatever_arrives_when(new_scene, values):
     )
 )
 @LAWS
-def test_sums_of_any_amounts_equal_their_recomputation_to_round_off(new_scene, amounts):
+def test_sums_of_any_amounts_equal_their_recomputation_to_round_off(
+    new_scene: Callable[[], Scene], amounts: list[tuple[float, float, int]]
+) -> None:
     """Values enter, leave and enter again by differences; the error may not grow beyond round-off."""
     scene = new_scene()
     with closing(scene.store):
@@ -141,7 +157,7 @@ def test_sums_of_any_amounts_equal_their_recomputation_to_round_off(new_scene, a
 
 
 @pytest.mark.parametrize("values", [(1.0, 0.0, 1.0, 1.0, 0.0)])
-def test_binary_rewards_leave_exact_integer_sums(scene, values):
+def test_binary_rewards_leave_exact_integer_sums(scene: Scene, values: tuple[float, ...]) -> None:
     """A million changed votes later the count of successes is still a whole number."""
     decisions = [scene.decision(unit) for unit in range(7)]
     scene.record(*decisions, *[scene.call(decision, cost_usd=0.1) for decision in decisions])

