@@ -76,7 +76,7 @@ def _configured(store: Store, url: str, config_path: Path | None, say: Say) -> S
             f"the ledger {url} holds no configuration; start with: pointsman serve --config FILE"
         )
     for name in missing_keys(Document.model_validate_json(state.config.body), environment()):
-        say(f"The environment variable {name} is not set: its models are called without a key.")
+        say(f"The environment variable {name} is not set: its models are not called.")
     return state
 
 

@@ -31,10 +31,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
 
 
-def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
+def until(condition: Callable[[], object], within_s: float = 20.0, log: Callable[[], str] = str) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, f"it did not happen in time; {log()[-2_000:]}"
         time.sleep(0.02)
 
 
@@ -58,7 +58,7 @@ def test_the_loop_runs_over_http(server: Server) -> None:
                     "state": "applied",
                 },
             )
-    until(lambda: (server.ask("GET", "/v1/experiments/cheaper")[1]["units"] or 0) >= 20)
+    until(lambda: (server.ask("GET", "/v1/experiments/cheaper")[1]["units"] or 0) >= 20, log=server.log)
     status, report = server.ask("GET", "/v1/experiments/cheaper/report")
     assert (status, report["experiment"]) == (200, "cheaper")
     assert server.ask("GET", "/v1/experiments")[1]["experiments"][0]["verdict"] is not None
