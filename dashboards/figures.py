@@ -12,6 +12,7 @@ UNKNOWN = "–"  # noqa: RUF001  # an en dash, as a table shows an empty figure
 NOT_ENOUGH = "not enough data"
 LARGEST_PLAIN = 1e9
 """Beyond it a figure takes its short scientific form."""
+LARGEST_COUNT = 1e12
 SMALLEST_P = 1e-4
 
 
@@ -21,7 +22,9 @@ def units(count: Value) -> str:
     >>> units(21500), units(None)
     ('21,500', '–')
     """
-    return UNKNOWN if count is None or not isfinite(count) else f"{count:,.0f}"
+    if count is None or not isfinite(count):
+        return UNKNOWN
+    return f"{count:,.0f}" if abs(count) < LARGEST_COUNT else f"{count:.3g}"
 
 
 def money(usd: Value) -> str:
@@ -41,7 +44,8 @@ def money_change(usd: Value) -> str:
     >>> money_change(132.9), money_change(-3)
     ('+$132.90', '-$3.00')
     """
-    return money(usd) if usd is None or usd <= 0 else "+" + money(usd)
+    shown = money(usd)
+    return f"+{shown}" if shown.startswith("$") and usd != 0 else shown
 
 
 def reward(value: Value) -> str:
@@ -64,7 +68,8 @@ def difference(value: Value) -> str:
     >>> difference(0.0351), difference(-0.0084744)
     ('+0.0351', '-0.0085')
     """
-    return reward(value) if value is None or value < 0 else "+" + reward(value)
+    shown = reward(value)
+    return f"+{shown}" if shown[0].isdigit() else shown
 
 
 def rate(value: Value) -> str:
@@ -91,6 +96,8 @@ def percent(fraction: Value) -> str:
         return UNKNOWN
     if fraction in (0, 1):
         return f"{fraction:.0%}"
+    if abs(fraction) >= LARGEST_PLAIN:
+        return f"{fraction * 100:.3g}%" if isfinite(fraction * 100) else UNKNOWN
     return f"{fraction:.2%}" if abs(fraction) < 0.1 else f"{fraction:.1%}"
 
 
@@ -134,7 +141,7 @@ def change(relative: Value) -> str:
     if relative is None or not isfinite(relative):
         return UNKNOWN
     if abs(relative) >= 1e6:
-        return f"{relative * 100:+.2g}%"
+        return f"{relative * 100:+.2g}%" if isfinite(relative * 100) else UNKNOWN
     return f"{relative:+,.0%}" if abs(relative) >= 10 else f"{relative:+.1%}"
 
 
@@ -159,6 +166,8 @@ def milliseconds(value: Value) -> str:
     """
     if value is None or not isfinite(value):
         return UNKNOWN
+    if abs(value) >= LARGEST_PLAIN:
+        return f"{value / 1000:.3g} s"
     return f"{value / 1000:,.1f} s" if value >= 10_000 else f"{value:,.0f} ms"
 
 
@@ -177,7 +186,7 @@ def days(value: Value) -> str:
             count = value / size
             shown = f"{count:,.0f}" if count >= 10 or abs(count - round(count)) < 0.05 else f"{count:.1f}"
             return f"{shown} {unit}" + ("" if shown == "1" else "s")
-    minutes = max(1, round(value * 1440))
+    minutes = max(1, round(max(value, 0.0) * 1440))
     return f"{minutes} minute" + ("" if minutes == 1 else "s")
 
 

@@ -129,7 +129,10 @@ def test_wrong_options_are_refused_before_anything_starts() -> None:
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("options", "awaited", "number"),
-    [("requests=90_000", "Pointsman serves at", signal.SIGINT), ("requests=5, keep=True", "keeps running at", signal.SIGTERM)],
+    [
+        ("requests=90_000", "Pointsman serves at", signal.SIGINT),
+        ("requests=5, keep=True", "keeps running at", signal.SIGTERM),
+    ],
 )  # fmt: skip
 def test_an_interrupted_demo_leaves_nothing_behind(
     tmp_path: Path, options: str, awaited: str, number: signal.Signals

@@ -1,0 +1,146 @@
+"""Reading what was rendered: figures that a rendering must show, and the structure of a page."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from html.parser import HTMLParser
+from typing import Any
+
+from dashboards import figures
+from dashboards.pages import MINUS
+
+Document = dict[str, Any]  # reason: parsed JSON
+Shown = Callable[[Any], str]  # reason: formats of several kinds of field
+
+REPORT_FIGURES: Mapping[str, Shown] = {
+    "reward_margin": figures.setting,
+    "min_saving": figures.setting_percent,
+    "alpha": figures.setting_percent,
+    "mde": figures.setting,
+    "units": figures.units,
+    "mature_units": figures.units,
+    "units_per_day": figures.units,
+    "epochs": figures.units,
+    "mature_epochs": figures.units,
+    "looks": figures.units,
+    "fixed_units_per_arm": figures.units,
+    "heterogeneity_p": figures.p_value,
+    "window_ms": figures.duration,
+    "started_at_ms": figures.moment,
+    "ended_at_ms": figures.moment,
+    "rendered_at_ms": figures.moment,
+}
+CANDIDATE_FIGURES: Mapping[str, Shown] = {
+    "share": figures.percent,
+    "units": figures.units,
+    "mature_units": figures.units,
+    "missing_feedback": figures.percent,
+    "served_as_assigned": figures.percent,
+    "reward": figures.reward,
+    "cost_usd": figures.money,
+    "reward_per_usd": figures.rate,
+    "error_rate": figures.percent,
+    "latency_p50_ms": figures.milliseconds,
+    "latency_p95_ms": figures.milliseconds,
+    "chance_to_win": figures.chance,
+    "chance_not_worse": figures.chance,
+    "expected_loss": figures.reward,
+    "saved_usd_per_day": figures.money_change,
+    "saved_usd_per_day_low": figures.money_change,
+    "saved_usd_per_day_high": figures.money_change,
+}
+EFFECTS: Mapping[str, Shown] = {
+    "reward_effect": figures.difference,
+    "cost_effect": figures.change,
+    "reward_per_cost_effect": figures.change,
+}
+EFFECT_ENDS = ("value", "low", "high", "fixed_low", "fixed_high")
+EFFECT_P = ("p", "fixed_p")
+
+
+def expected_figures(document: Document) -> Iterator[tuple[str, str]]:
+    """Every number of a report as (where it stands, what a reader must find)."""
+    for field, shown in REPORT_FIGURES.items():
+        yield field, shown(document[field])
+    for candidate in document["candidates"]:
+        where = f"candidate {candidate['name']}"
+        for field, shown in CANDIDATE_FIGURES.items():
+            yield f"{where} {field}", shown(candidate[field])
+        for name, shown in EFFECTS.items():
+            for end in EFFECT_ENDS if candidate[name] else ():
+                yield f"{where} {name}.{end}", shown(candidate[name][end])
+            for end in EFFECT_P if candidate[name] else ():
+                yield f"{where} {name}.{end}", figures.p_value(candidate[name][end])
+    yield from _verdict_and_health(document)
+
+
+def _verdict_and_health(document: Document) -> Iterator[tuple[str, str]]:
+    verdict, health, shares = document["verdict"], document["health"], document["shares"]
+    if verdict["units_needed"] is not None:
+        yield "units_needed", figures.units(verdict["units_needed"])
+    if verdict["days_needed"] is not None:
+        yield "days_needed", figures.days(verdict["days_needed"])
+    for test in health["sample_ratio"]:
+        yield f"sample ratio {test['count']}", figures.p_value(test["p"])
+    yield "degraded", figures.units(health["degraded_decisions"])
+    yield "recovered", figures.units(health["recovered_units"])
+    if shares["numbers"]:
+        for place in (0, -1):
+            yield "epoch", str(shares["numbers"][place])
+            yield "opened", figures.moment(shares["opened_at_ms"][place])
+            for share in shares["shares"][place]:
+                yield "share", figures.percent(share)
+
+
+def sentences(document: Document) -> Iterator[str]:
+    """Every sentence and name that a reader must find."""
+    verdict, health = document["verdict"], document["health"]
+    yield from (document["experiment"], document["task"], document["hypothesis"], document["reward_metric"])
+    yield from (verdict["sentence"], verdict["would_change"])
+    yield from (rule["sentence"] for rule in document["rules"])
+    yield from (test["sentence"] for test in health["sample_ratio"])
+    yield from health["warnings"]
+    yield from (candidate["name"] for candidate in document["candidates"])
+    if health["alarm"]:
+        yield health["alarm"]
+
+
+def holds_figure(text: str, figure: str) -> bool:
+    """Whether a figure stands in a text as a whole and not as part of a longer number."""
+    return re.search(rf"(?<![\d.,$+-]){re.escape(figure)}(?![\d%]|[.,]\d)", text) is not None
+
+
+class Page(HTMLParser):
+    """A parsed page: its elements, and its text as one line."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self._texts: list[str] = []
+        self._raw = 0
+        self.inline: list[str] = []
+        """Contents of style and script elements."""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._raw += tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._raw -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        (self.inline if self._raw else self._texts).append(data)
+
+    @property
+    def text(self) -> str:
+        """All text with single spaces and ASCII signs."""
+        return " ".join(" ".join(self._texts).split()).replace(MINUS, "-")
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """Attributes of every element of one kind."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def shapes(self) -> set[tuple[str, frozenset[str]]]:
+        """Kinds of elements with the names of their attributes."""
+        return {(tag, frozenset(attributes)) for tag, attributes in self.elements}
