@@ -14,13 +14,14 @@ from api.bodies import ClientGone, read_body
 from api.departure import Departure
 from api.problems import problem_of
 from api.replies import JSON, Headers, Reply, send_reply
-from router.chat import AUTO_MODEL, TASK_PREFIX, Chat, read_chat
+from router.chat import TASK_PREFIX, Chat, read_chat
 from router.choose import Decision
 from router.dispatch import Dispatcher
 from router.engine import Engine
 from router.errors import InvalidRequest, PointsmanError, UpstreamRefused
 from router.relay import Relay
 from router.snapshot import Snapshot
+from router.tasks import AUTO_MODEL
 
 MAX_CHAT_BYTES = 20_000_000
 SLOW_CLIENT_S = 10.0

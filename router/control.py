@@ -137,26 +137,20 @@ class Control:
         if row.state not in LIVE:
             raise Conflict(f"experiment {name!r} is {row.state}; only a running or paused one can promote")
         report = self._store.report(row.id)
-        evidence = json.loads(report.body) if report is not None else {}
-        chosen = _promotable(row, evidence, candidate, force)
-        return self._promote(state, row, chosen, report.body if report else "", (actor, why, force))
+        chosen = _promotable(row, json.loads(report.body) if report is not None else {}, candidate, force)
+        return self._promote(state, row, chosen, (actor, why, force))
 
     def _promote(
-        self, state: State, row: ExperimentRow, chosen: str, evidence: str, audited: tuple[str, str, bool]
+        self, state: State, row: ExperimentRow, chosen: str, audited: tuple[str, str, bool]
     ) -> Promotion:
         actor, why, forced = audited
         now_ms, task = self._clock(), row.definition.task
-        digest = blake2b(evidence.encode(), digest_size=16).hexdigest()
         route, old = self._route(state, task, chosen, "promotion", actor)
         ended = self._moved(row, ExperimentState.PROMOTED, f"promoted {chosen}")
         successor = holdback(row, old, chosen, now_ms)
-        changes: list[Change] = [
-            PutExperiment(ended),
-            CloseEpoch(row.id, now_ms),
-            PutRoute(route),
-        ]
-        if evidence:  # forced before the first look, there is nothing to freeze
-            changes.append(FreezeReport(row.id, evidence))
+        frozen = self._frozen(ended)
+        digest = blake2b("".join(one.body for one in frozen).encode(), digest_size=16).hexdigest()
+        changes: list[Change] = [PutExperiment(ended), CloseEpoch(row.id, now_ms), PutRoute(route), *frozen]
         if successor is not None:
             changes += [PutExperiment(successor), *self._opening(successor, state)]
         entry = AuditEntry(
@@ -178,7 +172,7 @@ class Control:
         for row in watching:
             if row.predecessor is not None:
                 ended = self._moved(row, ExperimentState.ROLLED_BACK, f"rolled back to {route.model}")
-                changes += [PutExperiment(ended), CloseEpoch(row.id, self._clock())]
+                changes += [PutExperiment(ended), CloseEpoch(row.id, self._clock()), *self._frozen(ended)]
         self._commit(changes, self._entry(actor, "rollback", f"{task}: {old} -> {route.model}", why))
         return replace(route, version=route.version + 1)
 
@@ -242,11 +236,19 @@ class Control:
     ) -> ExperimentRow:
         changed = self._moved(row, to, why)
         changes: list[Change] = [PutExperiment(changed), CloseEpoch(row.id, self._clock())]
-        report = self._store.report(row.id)
-        if to is ExperimentState.STOPPED and report is not None:
-            changes.append(FreezeReport(row.id, report.body))
+        if to is ExperimentState.STOPPED:
+            changes += self._frozen(changed)
         self._commit(changes, self._entry(actor, action, row.name, why))
         return replace(changed, version=row.version + 1)
+
+    def _frozen(self, ended: ExperimentRow) -> list[FreezeReport]:
+        """The newest report, closed with the experiment's end; none where no look was taken yet."""
+        report = self._store.report(ended.id)
+        if report is None or report.frozen:
+            return []
+        document = json.loads(report.body)
+        document.update(state=ended.state, ended_because=ended.ended_because, ended_at_ms=ended.ended_at_ms)
+        return [FreezeReport(ended.id, json.dumps(document))]
 
     def _opening(self, row: ExperimentRow, state: State) -> list[Change]:
         """The epochs that start or resume an experiment."""

@@ -4,6 +4,7 @@ It holds a lease with a fencing token: a planner that was stopped past its lease
 and learns that another one has taken over.
 """
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ __all__ = ["Planner", "render_report", "run_forever"]
 LEASE = "planner"
 LEASE_MS = 10_000
 ACTOR = "planner"
+_log = logging.getLogger("pointsman.planner")
 
 
 @dataclass
@@ -45,6 +47,17 @@ class _Memory:
     cache: CellCache = field(default_factory=CellCache)
     rendered: tuple[object, ...] = ()
     """Fingerprint of the newest report's evidence."""
+
+
+@dataclass(frozen=True)
+class _Act:
+    """One look with everything that acting on it needs."""
+
+    row: ExperimentRow
+    evidence: Evidence
+    seen: Tick
+    lease: Lease
+    now_ms: int
 
 
 class Planner:
@@ -76,6 +89,10 @@ class Planner:
                     return False
                 except StoreConflict:
                     continue  # somebody acted on it meanwhile: the next tick sees the new state
+                except StoreError:
+                    raise
+                except Exception:  # one experiment that cannot be looked at must not stop the others
+                    _log.exception("experiment %s could not be looked at", row.name)
         self._forget({row.id for row in state.experiments if row.state in LIVE})
         return True
 
@@ -91,46 +108,44 @@ class Planner:
         evidence, seen = look(self._store, row, document, now_ms, memory.cache)
         if seen.progress != Progress.loads(self._store.progress(row.id)):
             self._store.put_progress(row.id, seen.progress.dumps(), lease, now_ms)
-        moved = _dropping(row, seen)
-        body = self._render(moved, evidence, seen, memory, lease, now_ms)
-        if self._ends(moved, seen, body, lease, now_ms):
+        act = _Act(_dropping(row, seen), evidence, seen, lease, now_ms)
+        self._render(act, memory)
+        if self._ends(act):
             return
-        changes: list[Change] = [PutExperiment(moved)] if moved is not row else []
+        changes: list[Change] = [PutExperiment(act.row)] if act.row is not row else []
         if seen.next_epoch is not None:
             changes.append(OpenEpoch(seen.next_epoch))
         if changes:
             self._store.commit(changes, _drop_entry(row, seen, now_ms), lease, now_ms)
 
-    def _render(
-        self, row: ExperimentRow, evidence: Evidence, seen: Tick, memory: _Memory, lease: Lease, now_ms: int
-    ) -> str | None:
+    def _render(self, act: _Act, memory: _Memory) -> None:
         """Write a new report if anything that it shows has changed."""
-        fingerprint = _fingerprint(evidence, seen)
-        if fingerprint == memory.rendered:
-            return None
-        body = rendered(row, evidence, seen, now_ms)
-        self._store.put_report(row.id, body, lease, now_ms)
-        memory.rendered = fingerprint
-        return body
+        fingerprint = _fingerprint(act.evidence, act.seen)
+        if fingerprint != memory.rendered:
+            body = rendered(act.row, act.evidence, act.seen, act.now_ms)
+            self._store.put_report(act.row.id, body, act.lease, act.now_ms)
+            memory.rendered = fingerprint
 
-    def _ends(self, row: ExperimentRow, seen: Tick, body: str | None, lease: Lease, now_ms: int) -> bool:
+    def _ends(self, act: _Act) -> bool:
         """Act on a verdict that needs no approval: harm, an automatic promotion, a finished holdback."""
-        kind = seen.verdict.kind
-        control = Control(self._store, self._clock, lease)
-        if kind is Kind.ROLL_BACK:
-            if row.predecessor is not None and self._is_champion(row, row.definition.candidates[1]):
-                control.rollback(row.definition.task, ACTOR, seen.verdict.sentence)
+        row, verdict = act.row, act.seen.verdict
+        watching = row.predecessor is not None
+        control = Control(self._store, self._clock, act.lease)
+        if verdict.kind is Kind.ROLL_BACK:
+            if watching and self._is_champion(row, row.definition.candidates[1]):
+                control.rollback(row.definition.task, ACTOR, verdict.sentence)
             else:
-                self._finish(row, ExperimentState.ROLLED_BACK, seen, body, lease, now_ms)
+                self._finish(act, ExperimentState.ROLLED_BACK)
             return True
-        if kind is Kind.PROMOTE and row.definition.decision.promote == "auto" and row.predecessor is None:
+        if verdict.kind is Kind.PROMOTE and row.definition.decision.promote == "auto" and not watching:
             try:
-                control.promote(row.name, ACTOR, seen.verdict.sentence, seen.verdict.candidate)
-            except PointsmanError:
+                control.promote(row.name, ACTOR, verdict.sentence, verdict.candidate)
+            except PointsmanError as error:
+                _log.warning("experiment %s was not promoted: %s", row.name, error)
                 return False
             return True
-        if row.predecessor is not None and seen.volume.mature >= row.definition.decision.max_units:
-            self._finish(row, ExperimentState.STOPPED, seen, body, lease, now_ms)
+        if watching and act.seen.volume.mature >= row.definition.decision.max_units:
+            self._finish(act, ExperimentState.STOPPED)
             return True
         return False
 
@@ -139,19 +154,17 @@ class Planner:
             route.task == row.definition.task and route.model == model for route in self._store.state().routes
         )
 
-    def _finish(
-        self, row: ExperimentRow, to: ExperimentState, seen: Tick, body: str | None, lease: Lease, now_ms: int
-    ) -> None:
+    def _finish(self, act: _Act, to: ExperimentState) -> None:
         """End an experiment on its own evidence."""
-        kept = self._store.report(row.id)
-        sentence = seen.verdict.sentence
-        ended = replace(row, state=to, ended_at_ms=now_ms, ended_because=sentence)
+        sentence = act.seen.verdict.sentence
+        ended = replace(act.row, state=to, ended_at_ms=act.now_ms, ended_because=sentence)
         changes: Sequence[Change] = [
             PutExperiment(ended),
-            CloseEpoch(row.id, now_ms),
-            FreezeReport(row.id, body or (kept.body if kept else "{}")),
+            CloseEpoch(ended.id, act.now_ms),
+            FreezeReport(ended.id, rendered(ended, act.evidence, act.seen, act.now_ms)),
         ]
-        self._store.commit(changes, AuditEntry(now_ms, ACTOR, str(to), row.name, sentence), lease, now_ms)
+        entry = AuditEntry(act.now_ms, ACTOR, str(to), ended.name, sentence)
+        self._store.commit(changes, entry, act.lease, act.now_ms)
 
     def _forget(self, live: set[int]) -> None:
         self._memories = {key: memory for key, memory in self._memories.items() if key in live}

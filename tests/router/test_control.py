@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from hashlib import blake2b
 
 import pytest
 from tests.router.worlds import World, document, experiment, world
@@ -28,13 +29,17 @@ def report_promoting(made: World, candidate: str = "cheap", kind: str = "promote
 
 def test_a_promotion_changes_the_route_freezes_the_evidence_and_starts_its_watch(small_world: World) -> None:
     """G8: one atomic step with everything that makes it reversible."""
-    body = report_promoting(small_world)
+    report_promoting(small_world)
     done = small_world.control.promote("cheaper", "ann", "verdict")
     assert (done.task, done.old, done.new, done.forced) == ("support/billing", "dear", "cheap", False)
     ended = small_world.control.experiment("cheaper")
     assert ended.state is ExperimentState.PROMOTED
     kept = small_world.control.report("cheaper")
-    assert (kept.body, kept.frozen) == (body, True)
+    frozen = json.loads(kept.body)
+    assert kept.frozen
+    assert frozen["verdict"] == {"kind": "promote", "candidate": "cheap", "sentence": "Because."}
+    assert (frozen["state"], frozen["ended_because"]) == ("promoted", "promoted cheap")
+    assert done.digest == blake2b(kept.body.encode(), digest_size=16).hexdigest()
     watch = small_world.control.experiment("cheaper~holdback")
     assert watch.state is ExperimentState.RUNNING
     assert watch.definition.candidates == ("dear", "cheap")
