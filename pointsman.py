@@ -35,7 +35,7 @@ def _check_floors() -> None:
 _check_floors()
 
 from router.choose import Decision  # noqa: E402  (only after the check above)
-from router.config import Document  # noqa: E402
+from router.config.document import Document  # noqa: E402
 from router.errors import PointsmanError  # noqa: E402
 from router.library import Router  # noqa: E402
 from storage.records import FeedbackReply  # noqa: E402

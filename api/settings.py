@@ -1,7 +1,7 @@
 """Deployment settings, read once from the environment; the only module that looks there.
 
 Every setting has an environment variable: its name in capitals after `POINTSMAN_`. What is routed where is
-no setting but configuration data (router.config).
+no setting but configuration data (router.config.document).
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from router.config import Document
+from router.config.document import Document
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from experiments.assignment import arm_at, cumulative, position
 from router.choose import RouteRequest
-from router.config import Document
+from router.config.document import Document
+from router.config.plan import seed
 from router.control import Control
 from router.decision_id import Signer, SigningKey
 from router.engine import Engine
-from router.plan import seed
-from storage.memory import MemoryStore
+from storage.memory.store import MemoryStore
 
 ROUNDS, CALLS = 5, 20_000
 

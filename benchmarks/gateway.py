@@ -55,7 +55,7 @@ def served(upstream: int, core: int) -> Iterator[tuple[int, int, str, float]]:
             took = time.perf_counter() - began
             subprocess.run([*command, "start", "compare"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
             time.sleep(1.0)
-            worker = next(pid for pid, line in descendants(server.pid).items() if "api.worker" in line)
+            worker = next(pid for pid, line in descendants(server.pid).items() if "api.processes.worker" in line)
             for thread in Path(f"/proc/{worker}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), {core})
             yield int(ready.split("ready at ")[1].split(" ")[0].rsplit(":", 1)[1].strip("/")), worker, str(store), took

@@ -13,8 +13,8 @@ ROUNDS = 7
 CASES = {
     "python (nothing)": "pass",
     "import pointsman": "import pointsman",
-    "a serving worker's imports": "import api.worker",
-    "the planner's imports": "import api.planner_process, experiments.reporting",
+    "a serving worker's imports": "import api.processes.worker",
+    "the planner's imports": "import api.processes.planner, experiments.reporting",
     "pointsman --help": "import sys; sys.argv = ['pointsman', '--help']; import pointsman; pointsman.main()",
 }
 

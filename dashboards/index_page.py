@@ -1,32 +1,30 @@
 """The overview: every experiment and where it stands, and the model that serves each task."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 from urllib.parse import quote
-
-from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from dashboards.pages import fill
 from dashboards.share_chart import series_of
 
 STRIP = 120.0
 """Width of the small drawing of shares."""
+Given = Mapping[str, Any]  # reason: parsed JSON, as the HTTP answers have it
 
 
-class ShareEntry(BaseModel):
+@dataclass(frozen=True, slots=True)
+class ShareEntry:
     """One candidate's part of new traffic; the first entry is the control's."""
-
-    model_config = ConfigDict(frozen=True)
 
     candidate: str
     share: float
     dropped: bool = False
 
 
-class ExperimentEntry(BaseModel):
-    """What the overview takes of an experiment; further keys are left aside."""
-
-    model_config = ConfigDict(frozen=True)
+@dataclass(frozen=True, slots=True)
+class ExperimentEntry:
+    """What the overview takes of an experiment; keys beside these are left aside."""
 
     name: str
     task: str
@@ -45,10 +43,9 @@ class ExperimentEntry(BaseModel):
     """Units assigned, by the newest report."""
 
 
-class RouteEntry(BaseModel):
-    """What the overview takes of a route; further keys are left aside."""
-
-    model_config = ConfigDict(frozen=True)
+@dataclass(frozen=True, slots=True)
+class RouteEntry:
+    """What the overview takes of a route; keys beside these are left aside."""
 
     task: str
     champion: str
@@ -81,20 +78,26 @@ class _Line:
     """Candidate with the largest share."""
 
 
-_EXPERIMENTS = TypeAdapter(tuple[ExperimentEntry, ...])
-_ROUTES = TypeAdapter(tuple[RouteEntry, ...])
-
-
-def render_html(experiments: Sequence[Mapping[str, object]], routes: Sequence[Mapping[str, object]]) -> str:
+def render_html(experiments: Sequence[Given], routes: Sequence[Given]) -> str:
     """The overview of experiments (keys of ExperimentEntry) and routes (keys of RouteEntry)."""
-    entries = _EXPERIMENTS.validate_python(experiments)
+    entries = [_experiment(one) for one in experiments]
     return fill(
         "index.html",
         lines=[_line(entry) for entry in entries],
-        routes=_ROUTES.validate_python(routes),
+        routes=[RouteEntry(**_known(RouteEntry, one)) for one in routes],
         live=any(entry.state == "running" for entry in entries),
         strip=STRIP,
     )
+
+
+def _experiment(given: Given) -> ExperimentEntry:
+    shares = tuple(ShareEntry(**_known(ShareEntry, one)) for one in given.get("shares", ()))
+    return ExperimentEntry(**{**_known(ExperimentEntry, given), "shares": shares})
+
+
+def _known(kind: type[ShareEntry | ExperimentEntry | RouteEntry], given: Given) -> dict[str, Any]:
+    """The keys that a record takes."""
+    return {field.name: given[field.name] for field in fields(kind) if field.name in given}
 
 
 def _line(entry: ExperimentEntry) -> _Line:

@@ -12,6 +12,8 @@ MOST_ROWS = 40
 LEFT, TOP, BOTTOM = 44.0, 10.0, 30.0
 LABEL_HEIGHT = 15.0
 LONGEST_LABEL = 18
+NAMES = 178.0
+"""Room for names at the right of a labelled chart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def share_chart(
     """The chart, or None before the first epoch; `labelled` names the bands at their right end."""
     if not shares.numbers:
         return None
-    right = width - (150.0 if labelled else 10.0)
+    right = width - (NAMES if labelled else 10.0)
     bottom = height - BOTTOM
     first, last = shares.numbers[0], shares.numbers[-1] + 1
     edges = [LEFT + (number - first) / (last - first) * (right - LEFT) for number in (*shares.numbers, last)]

@@ -14,15 +14,15 @@ from experiments.definition import Experiment, Reward
 from experiments.epochs import GRACE_MS, LONGEST_MS, smallest_size
 from experiments.report import Report
 from router.choose import RouteRequest
-from router.config import Document, Model, Price, Task
+from router.config.document import Document, Model, Price, Task
+from router.config.plan import apply
 from router.control import Control
 from router.decision_id import Signer, SigningKey
 from router.engine import Engine
 from router.feedback import FeedbackItem
 from router.look import render_report
-from router.plan import apply
 from router.planner import Planner
-from storage.memory import MemoryStore
+from storage.memory.store import MemoryStore
 
 START_MS = 1_700_000_000_000
 STEP_MS = 1_000

@@ -13,7 +13,11 @@ from examples.demo_client import Standing
 from examples.demo_traffic import SubjectTally, Tally
 
 LINE_EVERY_S = 5.0
-_BAR_WIDTH = 16
+NARROW = (0, 1, 0, 0)
+"""Padding of cells with which the tables fit 80 columns."""
+_BAR_WIDTH = 10
+_ROOMY = 100
+"""Columns of a terminal from which quality and cost so far are shown as well."""
 
 
 class Display:
@@ -55,15 +59,13 @@ class Display:
         )
 
     def _table(self, elapsed_s: float, tally: Tally, standings: Mapping[str, Standing]) -> Table:
-        table = Table(
-            box=SIMPLE_HEAD, title=f"{tally.answered:,} answers in {elapsed_s:.0f} s", title_justify="left"
-        )
+        title = f"{tally.answered:,} answers in {elapsed_s:.0f} s; shares of new traffic:"
+        table = Table(box=SIMPLE_HEAD, padding=NARROW, title=title, title_justify="left")
+        roomy = self._console.width >= _ROOMY
         table.add_column("subject", no_wrap=True)
         table.add_column("requests", width=_BAR_WIDTH)
-        for name in self._candidates:
-            table.add_column(short(name), justify="right", no_wrap=True)
-        table.add_column("right", justify="right")
-        table.add_column("$/1,000", justify="right")
+        for name in (*map(short, self._candidates), *(("right", "$/1,000") if roomy else ())):
+            table.add_column(name, justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
         for subject, one in tally.subjects.items():
             standing = standings.get(subject)
@@ -71,7 +73,8 @@ class Display:
                 [f"{share:.0%}" for share in standing.shares] if standing else [""] * len(self._candidates)
             )
             bar = ProgressBar(total=self._requests, completed=one.answered, width=_BAR_WIDTH)
-            table.add_row(subject, bar, *shares, *_so_far(one), standing.verdict if standing else "")
+            verdict = standing.verdict if standing else ""
+            table.add_row(subject, bar, *shares, *(_so_far(one) if roomy else ()), verdict)
         return table
 
 
@@ -79,9 +82,9 @@ def short(model: str) -> str:
     """A model's name in a narrow column.
 
     >>> short("Meta-Llama-3.1-70B-Instruct"), short("gemini-1.5-flash-002")
-    ('Llama-3.1', 'gemini-1.5')
+    ('Llama', 'gemini')
     """
-    return "-".join(model.removeprefix("Meta-").split("-")[:2])
+    return model.removeprefix("Meta-").split("-")[0]
 
 
 def _so_far(one: SubjectTally) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from examples.demo_config import HOLDBACK
-from examples.demo_display import short
+from examples.demo_display import NARROW, short
 from examples.demo_traffic import Tally
 from examples.figures import CONTROL, Figures
 from experiments.report import CandidatePart, EffectPart, Report
@@ -15,26 +15,23 @@ from experiments.report import CandidatePart, EffectPart, Report
 
 def show_reports(console: Console, reports: Sequence[Report]) -> None:
     """One row per experiment: the control, and under it the candidate that the verdict looks at."""
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("subject", "verdict"):
-        table.add_column(name, no_wrap=True)
-    for name in ("units, share", "reward", "$/1,000", "reward effect", "cost effect"):
-        table.add_column(name, justify="right")
+    table = Table(box=SIMPLE_HEAD, padding=NARROW)
+    table.add_column("subject", no_wrap=True)
+    for name in ("units share", "reward", "$/1,000", "reward effect", "cost effect"):
+        table.add_column(name, justify="right", no_wrap=True)
     for report in reports:
         control, other = report.candidates[0], watched(report)
         table.add_row(
-            f"{report.experiment}\n{short(other.name)}",
-            report.verdict.kind,
-            f"{control.units:,} {control.share:4.0%}\n{other.units:,} {other.share:4.0%}",
+            f"{report.experiment}\n{short(other.name)}\n{report.verdict.kind}",
+            f"{control.units:,} {control.share:>3.0%}\n{other.units:,} {other.share:>3.0%}",
             f"{_number(control.reward)}\n{_number(other.reward)}",
             f"{_per_thousand(control)}\n{_per_thousand(other)}",
             _effect(other.reward_effect, "+.3f"),
             _effect(other.cost_effect, "+.0%"),
+            end_section=report is not reports[-1],
         )
-    say(
-        console,
-        f"Reports: {CONTROL} above, the candidate in the lead below; intervals and p are always-valid",
-    )
+    say(console, f"Reports: {CONTROL} in the first line, the candidate in the lead in the second;")
+    say(console, "effects with always-valid 95% intervals and p")
     console.print(table)
 
 
@@ -106,8 +103,8 @@ def _expected(figures: Figures, models: Mapping[str, str]) -> tuple[float, float
 def _effect(effect: EffectPart | None, form: str) -> str:
     if effect is None or effect.value is None or effect.low is None or effect.high is None:
         return "not known yet"
-    p = "" if effect.p is None else ", p < 0.0001" if effect.p < 0.0001 else f", p = {effect.p:.4f}"
-    return f"{effect.value:{form}}{p}\n{effect.low:{form}} to {effect.high:{form}}"
+    p = "" if effect.p is None else "p < 0.0001" if effect.p < 0.0001 else f"p = {effect.p:.4f}"
+    return f"{effect.value:{form}}\n{effect.low:{form}} to {effect.high:{form}}\n{p}"
 
 
 def _per_thousand(one: CandidatePart) -> str:

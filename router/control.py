@@ -9,7 +9,7 @@ from experiments.definition import Experiment
 from experiments.epochs import Epoch
 from experiments.lifecycle import LIVE, ExperimentState, may_move
 from router.clock import Clock
-from router.config import Document
+from router.config.document import Document
 from router.drafts import new_experiment
 from router.errors import Conflict, EvidenceRefused, InvalidRequest, NotFound
 from router.keys import hash_key, new_key

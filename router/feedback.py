@@ -19,7 +19,7 @@ from pydantic import (
 
 from experiments.definition import RESERVED_METRICS, Experiment
 from experiments.names import Name
-from router.config import Usd
+from router.config.document import Usd
 from router.decision_id import DecisionId
 from router.errors import InvalidRequest
 from router.prices import ListPrice

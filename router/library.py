@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from router.choose import Decision, RouteRequest
 from router.clock import Clock, machine_clock
-from router.config import Document
+from router.config.document import Document
 from router.control import Control
 from router.engine import Engine
 from router.errors import Conflict
@@ -70,8 +70,8 @@ class Router:
 
         An existing store keeps its own configuration: `pointsman plan` shows how a file differs.
         """
-        from router.config_file import read_document
-        from router.plan import seed
+        from router.config.file import read_document
+        from router.config.plan import seed
 
         document = config if isinstance(config, Document) else read_document(Path(config))
         opened = open_store(store)

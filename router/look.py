@@ -9,7 +9,7 @@ from experiments.progress import Progress
 from experiments.reporting import Subject, render
 from experiments.tick import Standing, Tick, tick
 from experiments.units import CellRow
-from router.config import Document
+from router.config.document import Document
 from router.errors import NotFound
 from router.prices import list_price
 from router.series import price_version

@@ -15,7 +15,7 @@ from experiments.progress import Progress
 from experiments.tick import Tick
 from experiments.verdict import Kind
 from router.clock import Clock
-from router.config import Document
+from router.config.document import Document
 from router.control import Control
 from router.errors import PointsmanError
 from router.look import CellCache, look, render_report, rendered

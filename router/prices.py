@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
-from router.config import Model
+from router.config.document import Model
 
 _SAMPLE_TOKENS = 1_000
 

@@ -3,7 +3,7 @@
 from hashlib import blake2b
 
 from experiments.definition import Experiment
-from router.config import Document
+from router.config.document import Document
 from router.prices import list_price
 
 

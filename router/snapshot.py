@@ -8,7 +8,7 @@ from experiments.definition import Experiment, Unit
 from experiments.epochs import Epoch
 from experiments.lifecycle import LIVE, ExperimentState
 from experiments.names import ancestors
-from router.config import Document, Model
+from router.config.document import Document, Model
 from router.tasks import DEFAULT_TASK, TaskRules
 from storage.records import ExperimentRow, RouteRow, State
 

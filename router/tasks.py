@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from experiments.names import ancestors
-from router.config import Match
+from router.config.document import Match
 
 TaskReason = Literal["explicit", "ancestor", "metadata", "keyword", "default"]
 DEFAULT_TASK = "default"

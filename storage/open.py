@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from storage.errors import StoreIncompatible
-from storage.memory import MemoryStore
-from storage.sqlite import SqliteStore
+from storage.memory.store import MemoryStore
+from storage.sqlite.store import SqliteStore
 from storage.store import Store
 
 _FORMS = "use a path, sqlite:///path or memory:"

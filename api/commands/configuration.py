@@ -13,9 +13,9 @@ from api.commands.target import actor, open_local
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from router.config_file import ConfigFile
+    from router.config.file import ConfigFile
+    from router.config.plan import Plan
     from router.errors import Problem
-    from router.plan import Plan
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="The configuration, YAML or JSON.")]
 Reset = Annotated[
@@ -25,7 +25,7 @@ Reset = Annotated[
 
 def validate(file: File, form: Form = "text") -> None:
     """Check a configuration file; every problem is named by line and field."""
-    from router.config_file import read_config
+    from router.config.file import read_config
     from router.errors import ConfigInvalid
 
     try:
@@ -51,7 +51,7 @@ def validate(file: File, form: Form = "text") -> None:
 def plan(ctx: typer.Context, file: File, reset_champions: Reset = False, form: Form = "text") -> None:
     """Show what `apply` would change, and change nothing."""
     from router.clock import machine_clock
-    from router.plan import plan_changes
+    from router.config.plan import plan_changes
 
     loaded = _read(file)
     with open_local(ctx) as store:
@@ -70,8 +70,8 @@ def apply(
     form: Form = "text",
 ) -> None:
     """Make a file the configuration: all of it at once, or nothing."""
-    from router import plan as plans
     from router.clock import machine_clock
+    from router.config import plan as plans
 
     loaded = _read(file)
     with open_local(ctx) as store:
@@ -82,7 +82,7 @@ def apply(
 
 
 def _read(file: str) -> "ConfigFile":
-    from router.config_file import read_config
+    from router.config.file import read_config
 
     loaded = read_config(file)
     _warn(loaded)

@@ -12,7 +12,7 @@ from api.commands.output import Columns, Form, counted, show
 from api.commands.target import settings, store_url, where_of
 
 if TYPE_CHECKING:
-    from router.config import Document
+    from router.config.document import Document
 
 State = Literal["ok", "warning", "fault"]
 _COLUMNS: Columns = {
@@ -69,7 +69,7 @@ def ledger_path(url: str) -> Path | None:
 
 def _file_checks(path: Path) -> Iterator[Finding]:
     from router.signing import signing_key_path
-    from storage.sqlite_health import integrity_faults, remote_file_system
+    from storage.sqlite.health import integrity_faults, remote_file_system
 
     kind = remote_file_system(path.absolute())
     yield _judged(
@@ -116,7 +116,7 @@ def _store_checks(url: str) -> Iterator[Finding]:
 def _config_checks(body: str) -> Iterator[Finding]:
     from pydantic import ValidationError
 
-    from router.config import Document
+    from router.config.document import Document
 
     try:
         document = Document.model_validate_json(body)

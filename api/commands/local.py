@@ -6,7 +6,7 @@ from typing import get_args
 import orjson
 from pydantic import BaseModel
 
-from api import answers
+from api.admin import answers
 from api.commands.output import Fields
 from api.commands.target import Move, ReportForm, actor
 from experiments.lifecycle import LIVE
@@ -105,7 +105,7 @@ def render_report_as(body: str, form: ReportForm) -> str:
     if form == "html":
         from dashboards.report_page import render_html
 
-        return render_html(report)
+        return render_html(report, standalone=True)
     if form == "csv":
         from dashboards.report_csv import render_csv
 

@@ -24,7 +24,7 @@ def serve(
     store: Annotated[str | None, typer.Option("--store", help="Ledger, as the global option.")] = None,
 ) -> None:
     """Serve the gateway, the API and the dashboard, with the planner beside them."""
-    from api.serve import serve as run
+    from api.processes.serve import serve as run
     from router.errors import InvalidRequest
 
     where = where_of(ctx)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.auth import LOCAL, Auth, Identity
-from api.replies import Reply
+from api.serving.auth import LOCAL, Auth, Identity
+from api.serving.replies import Reply
 from router.keys import hash_key
 from storage.records import KeyRow, State
 

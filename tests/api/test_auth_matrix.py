@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from starlette.routing import Mount
 
-from api.hot import PUBLIC
-from api.openapi import scopes_of
+from api.admin.openapi import scopes_of
+from api.serving.hot import PUBLIC
 from storage.records import Scope
 from tests.servers.front import Front, open_front
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.children import LONGEST_WAIT_S, STEADY_S, Child
-from api.orders import Order
+from api.processes.children import LONGEST_WAIT_S, STEADY_S, Child
+from api.processes.orders import Order
 from api.settings import Settings
 from tests.servers.whole import ROOT
 

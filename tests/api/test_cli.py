@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from api.cli import app
 from api.commands.doctor import examine
 from storage.open import open_store
-from storage.sqlite_health import remote_file_system
+from storage.sqlite.health import remote_file_system
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "pointsman.yaml"

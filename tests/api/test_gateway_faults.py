@@ -13,7 +13,7 @@ import openai
 import orjson
 import pytest
 
-from router.dispatch import Limits
+from router.upstream.dispatch import Limits
 from tests.servers.asking import wait_until
 from tests.servers.house import KEY, House, open_house, serving, upstreams
 from tests.servers.upstream import (

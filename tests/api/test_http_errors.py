@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 import router.errors
-from api.problems import PROBLEMS, BodyTooLarge, Forbidden, problem_of, problem_of_status
-from api.schemas import ErrorAnswer
+from api.admin.schemas import ErrorAnswer
+from api.serving.problems import PROBLEMS, BodyTooLarge, Forbidden, problem_of, problem_of_status
 from router.errors import InvalidRequest, PointsmanError, StoreDown, UpstreamFailed
 from tests.servers.front import Front, open_front
 
@@ -27,7 +27,7 @@ def errors(root: type[PointsmanError]) -> Iterator[type[PointsmanError]]:
 def test_every_error_has_its_place_in_the_table() -> None:
     """A code without a status would turn a clean refusal into a crash."""
     known = [
-        kind for kind in errors(PointsmanError) if kind.__module__ in (router.errors.__name__, "api.problems")
+        kind for kind in errors(PointsmanError) if kind.__module__ in (router.errors.__name__, "api.serving.problems")
     ]
     assert {BodyTooLarge, Forbidden, StoreDown} < set(known)
     for kind in known:

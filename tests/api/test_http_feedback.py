@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.schemas import FeedbackAnswer
+from api.admin.schemas import FeedbackAnswer
 from tests.servers.front import Front, open_front
 
 

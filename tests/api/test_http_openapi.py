@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from fastapi.openapi.models import OpenAPI
 
-from api.hot import HOT_ROUTES, PUBLIC
-from api.openapi import scopes_of
-from api.pages import STATIC
-from api.schemas import RouteBody
+from api.admin.openapi import scopes_of
+from api.admin.pages import STATIC
+from api.admin.schemas import RouteBody
+from api.serving.hot import HOT_ROUTES, PUBLIC
 from tests.servers.front import Front, open_front
 
 

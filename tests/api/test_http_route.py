@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.decisions import MAX_UNIT_CHARACTERS, parse_route
-from api.schemas import RouteAnswer, RouteBody
+from api.admin.schemas import RouteAnswer, RouteBody
+from api.serving.decisions import MAX_UNIT_CHARACTERS, parse_route
 from router.errors import InvalidRequest
 from tests.servers.front import Front, open_front
 

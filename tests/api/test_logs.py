@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.logs import HIDDEN, JsonLines, Redaction
+from api.processes.logs import HIDDEN, JsonLines, Redaction
 
 SECRET = "Zk3/µ+canary=0123456789"
 ROOT = Path(__file__).parents[2]
@@ -84,7 +84,7 @@ def test_uncaught_errors_of_any_thread_go_through_the_redaction() -> None:
     """A crash prints whatever it holds, and nobody formats it in time."""
     program = f"""
 import threading, warnings
-from api import logs
+from api.processes import logs
 logs.set_up("test", logs.Redaction([{SECRET!r}]))
 def crash(): raise RuntimeError({SECRET!r})
 thread = threading.Thread(target=crash); thread.start(); thread.join()

@@ -5,7 +5,7 @@ import tempfile
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import BOUNDS_S, Counters, page_bytes, render
+from api.serving.metrics import BOUNDS_S, Counters, page_bytes, render
 from experiments.definition import Experiment
 from experiments.lifecycle import ExperimentState
 from storage.records import ExperimentRow, FeedbackState, TrafficCount

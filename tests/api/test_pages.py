@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.pages import preferred
+from api.admin.pages import preferred
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from api.preparation import Prepared, prepare
+from api.processes.preparation import Prepared, prepare
 from api.settings import Settings, missing_keys, provider_keys
 from router.clock import machine_clock
-from router.config_file import read_document
+from router.config.file import read_document
 from router.control import Control
 from router.errors import ConfigInvalid
 from storage.open import open_store

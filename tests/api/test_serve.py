@@ -125,9 +125,10 @@ def test_a_worker_loads_nothing_that_only_others_need(tmp_path: Path) -> None:
 MODULES = """
 import json, os, signal, socket, sys, threading
 from http.client import HTTPConnection
-from api import logs, worker
-from api.metrics import Counters
-from api.orders import Order
+from api.processes import logs
+from api.processes import worker
+from api.serving.metrics import Counters
+from api.processes.orders import Order
 from api.settings import Settings
 
 answered = []

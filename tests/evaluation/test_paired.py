@@ -6,10 +6,10 @@ from scipy.stats import ttest_rel
 from statsmodels.stats.contingency_tables import mcnemar
 
 from evaluation.paired import mcnemar_p, paired, paired_t_p
-from evaluation.recorded import Category
+from evaluation.recorded import Category, Floats
 
 
-def category(reward: np.ndarray) -> Category:  # type: ignore[type-arg]  # any numbers
+def category(reward: Floats) -> Category:
     """A category whose models cost 1, 2, 3 ... dollars."""
     costs = np.broadcast_to(np.arange(1.0, reward.shape[1] + 1), reward.shape)
     return Category("law", tuple(map(str, range(len(reward)))), reward, costs)

@@ -21,12 +21,22 @@ from examples.demo_config import configuration
 from examples.demo_display import Display
 from examples.demo_traffic import SubjectTally, Tally
 from examples.figures import CONTROL, read_figures
-from router.config_file import read_document
+from router.config.file import read_document
 
 FIGURES = read_figures()
 ROOT = Path(__file__).parents[2]
 SUBJECTS = ("physics", "law")
 REQUESTS = 150
+TALLY = Tally({"computer_science": SubjectTally(asked=60, answered=50, correct=20, cost_usd=0.01)})
+STANDINGS = {
+    "computer_science": Standing("computer_science", "running", 3, "keep_running", None, (0.1, 0.6, 0.2, 0.1))
+}
+
+
+def printed(console: Console) -> str:
+    """What a console over a string holds."""
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +44,7 @@ def performed() -> tuple[Outcome, str]:
     """One small demo and what it printed."""
     console = Console(file=io.StringIO(), width=120)
     outcome = perform(console, FIGURES, SUBJECTS, REQUESTS, seed=4)
-    assert isinstance(console.file, io.StringIO)
-    return outcome, console.file.getvalue()
+    return outcome, printed(console)
 
 
 @pytest.mark.process
@@ -43,7 +52,7 @@ def test_every_request_reaches_a_model_and_every_reward_is_acknowledged(
     performed: tuple[Outcome, str],
 ) -> None:
     """Counted on both sides: what the client sent, and what the simulated servers saw."""
-    outcome, printed = performed
+    outcome, text = performed
     sent = REQUESTS * len(SUBJECTS)
     assert outcome.whole
     assert outcome.tally.asked == outcome.tally.answered == sent
@@ -54,13 +63,13 @@ def test_every_request_reaches_a_model_and_every_reward_is_acknowledged(
     }
     assert by_model == outcome.seen
     assert outcome.tally.feedback_states == {"applied": sent}
-    assert f"{sent:,} requests sent, {sent:,} answered, {sent:,} seen by the models" in printed
+    assert f"{sent:,} requests sent, {sent:,} answered, {sent:,} seen by the models" in text
 
 
 @pytest.mark.process
 def test_the_reports_count_every_unit_and_only_evidence_promotes(performed: tuple[Outcome, str]) -> None:
     """A demo that promoted by itself would show the opposite of the product."""
-    outcome, printed = performed
+    outcome, text = performed
     assert [report.experiment for report in outcome.reports] == list(SUBJECTS)
     for report in outcome.reports:
         assert report.units == REQUESTS
@@ -70,8 +79,8 @@ def test_the_reports_count_every_unit_and_only_evidence_promotes(performed: tupl
         else:
             assert subject not in outcome.promoted
             assert outcome.champions[subject] == CONTROL
-            assert re.search(rf"{subject}: (undecided|rolled back)", printed)
-    assert "before: jamba-1.5-large everywhere" in printed
+            assert re.search(rf"{subject}: (undecided|rolled back)", text)
+    assert "before: jamba-1.5-large everywhere" in text
 
 
 def test_the_configuration_is_valid_and_prices_every_model(tmp_path: Path) -> None:
@@ -91,28 +100,29 @@ def test_the_configuration_is_valid_and_prices_every_model(tmp_path: Path) -> No
         assert experiment.objective.reward_margin == 0.05
 
 
-def test_a_terminal_sees_a_table_and_a_log_sees_lines() -> None:
-    """The same figures, drawn for whoever looks."""
-    tally = Tally({"law": SubjectTally(asked=60, answered=50, correct=20, cost_usd=0.01)})
-    standings = {"law": Standing("law", "running", 3, "keep_running", None, (0.1, 0.6, 0.2, 0.1))}
-    for terminal in (True, False):
-        console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
-        display = Display(console, FIGURES.models, requests=100)
-        with display.shown():
-            for elapsed_s in (0.0, 1.0, 6.0):
-                display.update(elapsed_s, tally, standings)
-        assert isinstance(console.file, io.StringIO)
-        shown = console.file.getvalue()
-        if terminal:
-            assert "60%" in shown
-            assert "0.400" in shown
-            assert "keep_running" in shown
-        else:
-            assert len(shown.splitlines()) == 2
-            assert (
-                "50 of 100 answered; shares on average: jamba-1.5-large 10%, gemini-1.5-flash-002 60%"
-                in shown
-            )
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_sees_a_table(width: int) -> None:
+    """Subjects, shares and verdicts must be readable on a small terminal, the rest on a wide one."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    display = Display(console, FIGURES.models, requests=100)
+    with display.shown():
+        display.update(1.0, TALLY, STANDINGS)
+    shown = printed(console)
+    for wanted in ("computer_science", "DeepSeek", "60%", "keep_running"):
+        assert wanted in shown
+    assert ("0.400" in shown) == (width == 120)
+
+
+def test_a_log_sees_a_line_every_five_seconds() -> None:
+    """Where nobody looks at a screen, the same figures must not flood the log."""
+    console = Console(file=io.StringIO(), width=80)
+    display = Display(console, FIGURES.models, requests=100)
+    with display.shown():
+        for elapsed_s in (0.0, 1.0, 6.0):
+            display.update(elapsed_s, TALLY, STANDINGS)
+    lines = printed(console).splitlines()
+    assert len(lines) == 2
+    assert "50 of 100 answered; shares on average: jamba-1.5-large 10%, gemini-1.5-flash-002 60%" in lines[1]
 
 
 def test_wrong_options_are_refused_before_anything_starts() -> None:
@@ -121,8 +131,7 @@ def test_wrong_options_are_refused_before_anything_starts() -> None:
     assert run(subjects=["alchemy"], console=console) == 2
     assert run(requests=0, console=console) == 2
     assert run(seed=2**64, console=console) == 2
-    assert isinstance(console.file, io.StringIO)
-    assert "subjects are computer_science, economics" in console.file.getvalue()
+    assert "subjects are computer_science, economics" in printed(console)
 
 
 @pytest.mark.process

@@ -58,7 +58,7 @@ def test_an_answer_follows_from_seed_question_and_model(seed: int, subject: str,
     assert question is not None
     first = answer(seed, question, "jamba-1.5-large", FIGURES.subjects[subject])
     assert first == answer(seed, question, "jamba-1.5-large", FIGURES.subjects[subject])
-    assert chosen_letter(first.text) in LETTERS
+    assert (chosen_letter(first.text) or "none") in LETTERS
     assert key_letter(seed, question.id) in LETTERS
     assert first.input_tokens >= 1
     assert first.output_tokens >= 1

@@ -11,6 +11,12 @@ from typing import TypeVar
 import aiohttp
 import openai
 import pytest
+from openai.types.chat import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionMessageParam,
+    ChatCompletionStreamOptionsParam,
+)
 
 from examples.figures import read_figures
 from examples.questions import Asked, answer, question_text
@@ -19,7 +25,7 @@ from examples.simulated_upstream import serving
 FIGURES = read_figures()
 MODEL = "gemini-1.5-flash-002"
 ROOT = Path(__file__).parents[2]
-PROMPT = [{"role": "user", "content": question_text("law", 17)}]
+PROMPT: list[ChatCompletionMessageParam] = [{"role": "user", "content": question_text("law", 17)}]
 _Got = TypeVar("_Got")
 
 
@@ -43,8 +49,8 @@ def expected() -> str:
 def test_a_completion_has_text_usage_and_the_models_name() -> None:
     """Usage is what cost is metered from."""
 
-    async def ask(client: openai.AsyncOpenAI) -> openai.types.chat.ChatCompletion:
-        return await client.chat.completions.create(model=MODEL, messages=PROMPT)  # type: ignore[call-overload, no-any-return]  # plain dicts
+    async def ask(client: openai.AsyncOpenAI) -> ChatCompletion:
+        return await client.chat.completions.create(model=MODEL, messages=PROMPT)
 
     completion = with_model(ask)
     assert completion.model == MODEL
@@ -60,9 +66,11 @@ def test_a_completion_has_text_usage_and_the_models_name() -> None:
 def test_a_stream_carries_the_same_text_and_usage_only_when_asked(with_usage: bool) -> None:
     """The gateway always asks for usage and must get it; others must not be surprised by it."""
 
-    async def ask(client: openai.AsyncOpenAI) -> list[openai.types.chat.ChatCompletionChunk]:
-        options = {"stream_options": {"include_usage": True}} if with_usage else {}
-        stream = await client.chat.completions.create(model=MODEL, messages=PROMPT, stream=True, **options)  # type: ignore[call-overload]  # plain dicts
+    async def ask(client: openai.AsyncOpenAI) -> list[ChatCompletionChunk]:
+        usage: ChatCompletionStreamOptionsParam = {"include_usage": with_usage}
+        stream = await client.chat.completions.create(
+            model=MODEL, messages=PROMPT, stream=True, stream_options=usage
+        )
         return [chunk async for chunk in stream]
 
     chunks = with_model(ask)
@@ -78,7 +86,7 @@ def test_wrong_models_and_prompts_get_openai_errors() -> None:
 
     async def ask(client: openai.AsyncOpenAI) -> str:
         with pytest.raises(openai.NotFoundError, match="is not served here"):
-            await client.chat.completions.create(model="other", messages=PROMPT)  # type: ignore[call-overload]  # plain dicts
+            await client.chat.completions.create(model="other", messages=PROMPT)
         with pytest.raises(openai.BadRequestError, match="a question the demo made"):
             await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}])
         return (await client.models.list()).data[0].id

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from router.clock import machine_clock
+from router.config.plan import seed
 from router.control import Control
-from router.plan import seed
 from router.planner import LEASE
 from storage.open import open_store
 from storage.records import AuditEntry, OpenEpoch

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 
-from router.chat import ALLOWED_FIELDS, MAX_NAME_CHARACTERS, Chat, newest_user_text, read_chat
 from router.errors import InvalidRequest
+from router.upstream.chat import ALLOWED_FIELDS, MAX_NAME_CHARACTERS, Chat, newest_user_text, read_chat
 
 HELLO = [{"role": "user", "content": "hello"}]
 

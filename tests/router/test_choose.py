@@ -4,11 +4,11 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from tests.router.worlds import SIGNER, START_MS, World, document, experiment, world
 
 from router.choose import EXPLANATIONS, RouteRequest, choose, place
 from router.errors import InvalidRequest
 from storage.records import Assignment
+from tests.router.worlds import SIGNER, START_MS, World, document, experiment, world
 
 BILLING = RouteRequest(task="support/billing")
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from experiments.definition import Decision, Experiment, Guardrail, Objective, Reward
 from experiments.duration import text as duration_text
-from router.config import Document, Match, Model, Price, Task
+from router.config.document import Document, Match, Model, Price, Task
 
 DOCS = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, type[BaseModel]] = {

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.config_file import MAX_BYTES, parse_config, parse_document, read_config, read_document
-from router.config_nodes import parse_yaml
+from router.config.file import MAX_BYTES, parse_config, parse_document, read_config, read_document
+from router.config.nodes import parse_yaml
+from router.config.plan import document_body
 from router.errors import ConfigInvalid
-from router.plan import document_body
 from tests.router.config_cases import BAD_FILES, MODELS, TASKED, BadFile
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pointsman.yaml"

@@ -5,13 +5,13 @@ from dataclasses import replace
 from hashlib import blake2b
 
 import pytest
-from tests.router.worlds import World, document, experiment, world
 
 from experiments.definition import Experiment
 from experiments.lifecycle import ExperimentState
 from router.choose import RouteRequest
 from router.errors import Conflict, EvidenceRefused, InvalidRequest, NotFound
 from router.keys import hash_key
+from tests.router.worlds import World, document, experiment, world
 
 BILLING = RouteRequest(task="support/billing")
 

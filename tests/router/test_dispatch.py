@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from router.chat import read_chat
 from router.choose import RouteRequest
 from router.errors import UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from router.upstream.chat import read_chat
 from tests.servers.asking import COST, ask, ask_stream, failure, only_call, quick_house, wait_until
 from tests.servers.house import KEY, House, document, open_house, unused_port, upstreams
 from tests.servers.upstream import (

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from router.chat import read_chat
+from router.upstream.chat import read_chat
 from tests.servers.asking import COST, ask_stream, only_call, quick_house, wait_until
 from tests.servers.house import House, upstreams
 from tests.servers.upstream import (

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests.router.worlds import SIGNER, HandClock, World, document, experiment, world
 
 from router.choose import RouteRequest
 from router.engine import Engine
 from router.errors import StoreDown
 from storage.errors import StoreUnavailable
-from storage.memory import MemoryStore
+from storage.memory.store import MemoryStore
 from storage.records import Assignment, Batch, FeedbackReply, FeedbackState
+from tests.router.worlds import SIGNER, HandClock, World, document, experiment, world
 
 BILLING = RouteRequest(task="support/billing")
 

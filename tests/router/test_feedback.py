@@ -2,12 +2,12 @@
 
 import orjson
 import pytest
-from tests.router.worlds import World, document, experiment, world
 
 from router.choose import RouteRequest
 from router.errors import InvalidRequest
 from router.feedback import MAX_ITEMS, parse_items
 from storage.records import FeedbackState
+from tests.router.worlds import World, document, experiment, world
 
 BILLING = RouteRequest(task="support/billing")
 BAD_VALUES = ["NaN", "1e999", "-1e999", '"0.5"', "true", "1e300", "{}", "[]"]

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from experiments.lifecycle import ExperimentState
-from router.config import Document
-from router.config_file import parse_document
+from router.config.document import Document
+from router.config.file import parse_document
+from router.config.plan import apply, plan_changes, seed
 from router.control import Control
 from router.errors import Conflict
-from router.plan import apply, plan_changes, seed
 from router.snapshot import build_snapshot
 from storage.errors import StoreConflict
-from storage.memory import MemoryStore
+from storage.memory.store import MemoryStore
 from storage.records import PutConfig, RouteRow, State
 
 DAY_MS = 86_400_000

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from tests.router.worlds import World, document, experiment, model, world
 
 from experiments.lifecycle import ExperimentState
 from router.choose import RouteRequest
 from router.planner import Planner
 from storage.errors import LeaseLost
 from storage.records import AuditEntry, OpenEpoch
+from tests.router.worlds import World, document, experiment, model, world
 
 BILLING = RouteRequest(task="support/billing")
 COST = {"dear": 1e-3, "cheap": 1e-4}
@@ -113,7 +113,7 @@ def test_automatic_promotion_and_automatic_rollback_by_the_holdback() -> None:
 
 def test_a_price_change_opens_an_epoch_and_a_new_cost_series(small_world: World) -> None:
     """Costs before and after a price are different numbers, not drift."""
-    from router.plan import apply
+    from router.config.plan import apply
 
     serve(small_world, 120, {"dear": 0.8, "cheap": 0.8})
     row = small_world.control.experiment("cheaper")

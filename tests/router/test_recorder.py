@@ -4,14 +4,14 @@ import threading
 from typing import Any
 
 import pytest
-from tests.router.worlds import START_MS, HandClock, World
 
 from router import recorder as recording
 from router.choose import RouteRequest
 from router.errors import Overloaded, StoreDown
 from router.recorder import Recorder
-from storage.memory import MemoryStore
+from storage.memory.store import MemoryStore
 from storage.records import Batch, DecisionRow, FeedbackReply, FeedbackRow
+from tests.router.worlds import START_MS, HandClock, World
 
 
 class Gate(MemoryStore):

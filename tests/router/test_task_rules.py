@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.config import Match
+from router.config.document import Match
 from router.tasks import TaskRules
 
 RULES = TaskRules(

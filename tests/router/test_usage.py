@@ -3,7 +3,14 @@
 import pytest
 
 from router.prices import priced
-from router.usage import MAX_TOKENS, Usage, answer_characters, estimate_usage, read_usage, usage_fields
+from router.upstream.usage import (
+    MAX_TOKENS,
+    Usage,
+    answer_characters,
+    estimate_usage,
+    read_usage,
+    usage_fields,
+)
 
 
 @pytest.mark.parametrize(

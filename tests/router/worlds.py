@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from router.config import Document
+from router.config.document import Document
+from router.config.plan import seed
 from router.control import Control
 from router.decision_id import Signer, SigningKey
 from router.engine import Engine
 from router.feedback import FeedbackItem
-from router.plan import seed
 from router.planner import Planner
-from storage.memory import MemoryStore
+from storage.memory.store import MemoryStore
 from storage.records import FeedbackReply
 from storage.store import Store
 

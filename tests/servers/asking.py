@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-from router.chat import read_chat
 from router.choose import Decision
-from router.dispatch import Answer, Limits
 from router.errors import UpstreamFailed
+from router.upstream.chat import read_chat
+from router.upstream.dispatch import Answer, Limits
 from tests.servers.house import House, open_house
 from tests.servers.upstream import UpstreamServer, answer
 

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from api.app import create_app
-from api.auth import Auth
-from api.gateway import Gateway
-from api.hot import HotApp
-from api.metrics import Counters
+from api.admin.app import create_app
+from api.serving.auth import Auth
+from api.serving.gateway import Gateway
+from api.serving.hot import HotApp
+from api.serving.metrics import Counters
 from experiments.definition import Experiment
 from router.control import Control
 from storage.records import Scope

@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 import orjson
 import uvicorn
 
-from api.gateway import Gateway
+from api.serving.gateway import Gateway
 from experiments.definition import Experiment
-from router.aiohttp_transport import AiohttpTransport
 from router.clock import machine_clock
 from router.control import Control
 from router.decision_id import Signer, SigningKey
-from router.dispatch import Dispatcher, Limits
 from router.engine import Engine
-from storage.memory import MemoryStore
+from router.upstream.aiohttp_transport import AiohttpTransport
+from router.upstream.dispatch import Dispatcher, Limits
+from storage.memory.store import MemoryStore
 from storage.records import CallRow, PutConfig
 from tests.servers.upstream import UpstreamServer
 

@@ -5,6 +5,13 @@ import sys
 import time
 from pathlib import Path
 
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-Path(sys.argv[1]).write_text(sys.stdin.readline())
-time.sleep(60)
+
+def main() -> None:
+    """Write the first line of standard input to the file, then sleep through SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(sys.argv[1]).write_text(sys.stdin.readline())
+    time.sleep(60)
+
+
+if __name__ == "__main__":
+    main()

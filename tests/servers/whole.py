@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (
-    "import sys; from pathlib import Path; from api.serve import serve; from api.settings import Settings; "
+    "import sys; from pathlib import Path; from api.processes.serve import serve; from api.settings import Settings; "
 )
 START = PROGRAM + "sys.exit(serve(Settings(), Path(sys.argv[1]) if len(sys.argv) > 1 else None))"
 CONFIG = """
@@ -96,7 +96,7 @@ class Server:
 
     def workers(self) -> list[int]:
         """Pids of the serving processes."""
-        return [pid for pid, command in self.children().items() if "api.worker" in command]
+        return [pid for pid, command in self.children().items() if "api.processes.worker" in command]
 
     def log(self) -> str:
         """Everything written to stderr."""

@@ -10,7 +10,7 @@ from experiments.definition import Experiment
 from experiments.epochs import Epoch
 from experiments.lifecycle import ExperimentState
 from experiments.units import CellRow
-from storage.memory import MemoryStore
+from storage.memory.store import MemoryStore
 from storage.records import (
     Batch,
     CallRow,
@@ -22,7 +22,7 @@ from storage.records import (
     OpenEpoch,
     PutExperiment,
 )
-from storage.sqlite import SqliteStore
+from storage.sqlite.store import SqliteStore
 from storage.store import Store
 
 Row = DecisionRow | CallRow | FeedbackRow

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from experiments.units import COUNTS, MOMENTS
-from storage.sqlite_schema import VERSION, create
+from storage.sqlite.schema import VERSION, create
 
 PAGE = Path(__file__).parents[2] / "docs" / "ledger.md"
 

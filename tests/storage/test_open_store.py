@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from storage.errors import StoreIncompatible
-from storage.memory import MemoryStore
+from storage.memory.store import MemoryStore
 from storage.open import open_store
 from storage.records import PutConfig
-from storage.sqlite import SqliteStore
+from storage.sqlite.store import SqliteStore
 
 
 def test_memory_is_named_by_its_word() -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from storage.errors import StoreIncompatible, StoreUnavailable
 from storage.records import PutConfig
-from storage.sqlite import SqliteStore
-from storage.sqlite_schema import VERSION
+from storage.sqlite.schema import VERSION
+from storage.sqlite.store import SqliteStore
 from tests.storage.scenes import Scene
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from storage.errors import StoreConflict, StoreUnavailable
 from storage.records import AuditEntry, PutConfig
-from storage.sqlite import SqliteStore
-from storage.sqlite_ledger import write
+from storage.sqlite.ledger import write
+from storage.sqlite.store import SqliteStore
 from storage.staging import Staging
 from storage.store import Store
 from tests.storage.scenes import Scene
@@ -237,7 +237,7 @@ def test_a_long_export_holds_no_transaction_open(
     open_scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A download that takes an hour must not let the write-ahead log grow for an hour."""
-    monkeypatch.setattr("storage.sqlite_export.PAGE_ROWS", 7)
+    monkeypatch.setattr("storage.sqlite.export.PAGE_ROWS", 7)
     scene = open_scene()
     scene.start()
     scene.record(*scene.outcomes(30))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from experiments.units import CellRow
 from storage.exported import Fields
-from storage.memory import MemoryStore
+from storage.memory.store import MemoryStore
 from storage.records import CallRow, DecisionRow, FeedbackRow
 from tests.storage.scenes import Row, Scene
 

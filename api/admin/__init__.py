@@ -1,0 +1,1 @@
+"""The FastAPI application: reading, acting, pages and their description."""

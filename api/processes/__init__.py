@@ -1,0 +1,1 @@
+"""The processes of `pointsman serve`: supervisor, workers and planner."""

@@ -1,0 +1,205 @@
+"""A serving process: `python -m api.processes.worker --fd N --metrics-fd M`, started by the supervisor.
+
+It serves on a socket that it inherits, follows the store, and records what it decides.
+"""
+
+import argparse
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from api.processes import logs, orders
+from api.processes.orders import Order
+from api.serving.auth import Auth
+from api.serving.connections import Limits, bounded, sweep
+from api.serving.gateway import Gateway
+from api.serving.hot import HotApp
+from api.serving.later import Later
+from api.serving.metrics import Counters
+from api.serving.upstream_keys import UpstreamKeys
+from api.settings import Settings, environment
+from router.clock import machine_clock
+from router.control import Control
+from router.engine import Engine
+from router.signing import load_signer
+from router.snapshot import Snapshot
+from router.upstream.aiohttp_transport import AiohttpTransport
+from router.upstream.dispatch import Dispatcher
+from storage.errors import StoreError
+from storage.open import open_store
+
+CLAIM_MS = 30_000
+KEEP_ALIVE_S = 75
+_TICKS_A_SECOND = 10
+_GC_THRESHOLDS = (50_000, 50, 50)
+_log = logging.getLogger("pointsman.worker")
+
+
+class Worker:
+    """Everything one serving process holds, from its order to its last commit."""
+
+    def __init__(self, order: Order, redaction: logs.Redaction, counters: Counters) -> None:
+        settings = order.settings
+        self.order = order
+        self.counters = counters
+        self._redaction = redaction
+        self._store = open_store(settings.store)
+        self._number = self._store.claim_worker(order.holder, machine_clock(), CLAIM_MS)
+        self._engine = Engine(
+            self._store, load_signer(settings.store, settings.signing_key_text), self._number
+        )
+        self._keys = UpstreamKeys(self._engine, environment())
+        self._transport = AiohttpTransport()
+        self.rest = Later(self._build_rest)
+        self._ended = threading.Event()
+        self._known: Snapshot | None = None
+        self._missing = frozenset(self._keys.missing())
+        self._lost = 0
+
+    def app(self) -> HotApp:
+        """The application, all of it."""
+        engine = self._engine
+        gateway = Gateway(engine, Dispatcher(engine, self._transport, self._keys))
+        auth = Auth(lambda: engine.snapshot.state, self.order.loopback)
+        return HotApp(engine, gateway, auth, self.rest, self.counters, self._live)
+
+    def each_second(self, connections: int) -> None:
+        """Show the counters to the other workers; learn which secrets a new configuration brought."""
+        lost = self._engine.recorder.lost
+        self.counters.set("connections", connections)
+        self.counters.add("rows_lost", lost - self._lost)
+        self.counters.publish()
+        self._lost = lost
+        if self._engine.snapshot is not self._known:
+            self._known = self._engine.snapshot
+            self._learn_keys()
+
+    def keep_number(self, server: uvicorn.Server) -> None:
+        """Renew the worker number, without which decision numbers would not be unique; end when it is lost."""
+        while not self._ended.wait(CLAIM_MS / 3_000):
+            try:
+                number = self._store.claim_worker(self.order.holder, machine_clock(), CLAIM_MS)
+            except StoreError as error:
+                _log.warning("worker number %d was not renewed: %s", self._number, error)
+                continue
+            if number != self._number:
+                _log.error("worker number %d went to another process; starting anew", self._number)
+                server.should_exit = True
+                return
+
+    def _build_rest(self) -> ASGIApp:
+        from api.admin.app import create_app
+
+        return create_app(self._store, Control(self._store, machine_clock), self.counters)
+
+    def _learn_keys(self) -> None:
+        """Hide the keys that the configuration names now; say which new ones the environment lacks."""
+        self._redaction.add(self._keys.secrets())
+        missing = frozenset(self._keys.missing())
+        for name in sorted(missing - self._missing):
+            _log.warning("the environment variable %s is not set; its models are not called", name)
+        self._missing = missing
+
+    @asynccontextmanager
+    async def _live(self) -> AsyncIterator[None]:
+        """From the first request to the last; what is queued is committed at the end."""
+        try:
+            yield
+        finally:
+            self._ended.set()
+            await self._transport.close()
+            await asyncio.to_thread(self._engine.close)
+            self._store.close()
+
+
+class WorkerServer(uvicorn.Server):
+    """Uvicorn with our sweep once a second."""
+
+    def __init__(self, config: uvicorn.Config, worker: Worker) -> None:
+        super().__init__(config)
+        self._worker = worker
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start serving; the admin routes follow."""
+        await super().startup(sockets)
+        threading.Thread(
+            target=self._worker.keep_number, args=(self,), name="pointsman-claim", daemon=True
+        ).start()
+        self._worker.rest.begin().add_done_callback(self._complete)
+
+    def _complete(self, built: asyncio.Future[ASGIApp]) -> None:
+        """Keep what start-up made out of garbage collection; end where the admin routes could not be made."""
+        if not built.cancelled() and (error := built.exception()) is not None:
+            _log.critical("the admin routes could not be made", exc_info=error)
+            self.should_exit = True
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after connections and counters."""
+        if counter % _TICKS_A_SECOND == 0:
+            self._worker.each_second(sweep(self, asyncio.get_running_loop().time()))
+        return await super().on_tick(counter)
+
+
+def serve(order: Order, listener: socket.socket, counters: Counters, redaction: logs.Redaction) -> None:
+    """Serve until SIGTERM, or until the supervisor is gone."""
+    worker = Worker(order, redaction, counters)
+    server = WorkerServer(_config(order.settings, worker), worker)
+
+    def end() -> None:
+        server.should_exit = True
+
+    orders.when_orphaned(end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: end())  # uvicorn raises the signal once more when it is done
+    server.run(sockets=[listener])
+
+
+def _config(settings: Settings, worker: Worker) -> uvicorn.Config:
+    limits = Limits(
+        settings.max_connections, settings.head_timeout_s, settings.body_timeout_s, worker.counters
+    )
+    return uvicorn.Config(
+        worker.app(),
+        loop="auto",
+        http=bounded(limits),
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_s)),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Receive the order and serve."""
+    parser = argparse.ArgumentParser(description="a serving process of pointsman serve")
+    parser.add_argument("--fd", type=int, required=True, help="listening socket")
+    parser.add_argument(
+        "--metrics-fd", type=int, required=True, help="page of counters shared by all workers"
+    )
+    options = parser.parse_args(arguments)
+    order = orders.receive()
+    redaction = logs.Redaction([order.settings.signing_key_text or ""])
+    logs.set_up(order.name, redaction)
+    counters = Counters(options.metrics_fd, order.slot, order.settings.workers)
+    serve(order, socket.socket(fileno=options.fd), counters, redaction)
+
+
+if __name__ == "__main__":
+    main()

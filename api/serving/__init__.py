@@ -1,0 +1,1 @@
+"""What a worker runs for each request: the hot path, authentication and bounds."""

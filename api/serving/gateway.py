@@ -1,0 +1,139 @@
+"""The gateway: `POST /v1/chat/completions` and `GET /v1/models`, as OpenAI clients know them.
+
+Each handler parses, routes, dispatches and answers. The reply's `id` is the decision's id, which is what
+feedback names later; headers say how the decision came about.
+"""
+
+import asyncio
+from dataclasses import replace
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from api.serving.bodies import ClientGone, read_body
+from api.serving.departure import Departure
+from api.serving.problems import problem_of
+from api.serving.replies import JSON, Headers, Reply, send_reply
+from router.choose import Decision
+from router.engine import Engine
+from router.errors import InvalidRequest, PointsmanError, UpstreamRefused
+from router.snapshot import Snapshot
+from router.tasks import AUTO_MODEL
+from router.upstream.chat import TASK_PREFIX, Chat, read_chat
+from router.upstream.dispatch import Dispatcher
+from router.upstream.relay import Relay
+
+MAX_CHAT_BYTES = 20_000_000
+SLOW_CLIENT_S = 10.0
+"""How long after the decision's time a client may still take to read a stream."""
+EVENT_STREAM: Headers = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class Gateway:
+    """The OpenAI-compatible routes of one worker, behind authentication."""
+
+    def __init__(self, engine: Engine, dispatcher: Dispatcher) -> None:
+        self._engine = engine
+        self._dispatcher = dispatcher
+        self._listed: Snapshot | None = None
+        self._models = b""
+
+    async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /v1/chat/completions."""
+        decision: Decision | None = None
+        try:
+            body = await read_body(scope, receive, MAX_CHAT_BYTES)
+            chat = read_chat(body, scope["headers"], self._engine.snapshot.rules.reads_text)
+            decision = await self._engine.route_async(chat.route)
+            if chat.stream:
+                await self._stream(decision, chat, receive, send)
+            else:
+                await self._answer(decision, chat, send)
+        except PointsmanError as error:
+            await send_reply(send, chat_problem(error, decision))
+
+    async def models(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
+        """GET /v1/models: what may stand in a request's `model`."""
+        snapshot = self._engine.snapshot
+        if snapshot is not self._listed:
+            self._models, self._listed = list_models(snapshot), snapshot
+        await send_reply(send, Reply(200, self._models))
+
+    async def _answer(self, decision: Decision, chat: Chat, send: Send) -> None:
+        answer = await self._dispatcher.answer(decision, chat)
+        headers = decision_headers(decision, answer.fallback_from)
+        if answer.cost_usd is not None:
+            headers.append((b"x-pointsman-cost", b"%.10g" % answer.cost_usd))
+        await send_reply(send, Reply(200, answer.body, (*JSON, *headers)))
+
+    async def _stream(self, decision: Decision, chat: Chat, receive: Receive, send: Send) -> None:
+        """Relay a stream; when the client leaves, or does not read on, the upstream is cut."""
+        relay: Relay | None = None
+        last = b""
+        try:
+            async with asyncio.timeout(decision.timeout_s + SLOW_CLIENT_S):
+                async with Departure(receive) as departure:
+                    relay = await self._dispatcher.stream(decision, chat)
+                    last = await _relay(decision, relay, send)
+                if not departure.gone:
+                    await send({"type": "http.response.body", "body": last})
+        except TimeoutError:
+            raise ClientGone("the client does not read its stream") from None
+        finally:
+            if relay is not None:
+                await relay.close()
+
+
+async def _relay(decision: Decision, relay: Relay, send: Send) -> bytes:
+    """Send the head and all of a stream but its last bytes, which are returned."""
+    headers = [*EVENT_STREAM, *decision_headers(decision, relay.account.fallback_from)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    while True:
+        piece = await relay.read()
+        if relay.over:
+            return piece
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+def decision_headers(decision: Decision, fallback_from: str | None = None) -> list[tuple[bytes, bytes]]:
+    """How the decision came about; names are ASCII by their rules."""
+    headers = [
+        (b"x-pointsman-decision", decision.id.encode()),
+        (b"x-pointsman-task", decision.task.encode()),
+        (b"x-pointsman-reason", decision.reason.encode()),
+    ]
+    if decision.experiment is not None and decision.candidate is not None:
+        headers.append((b"x-pointsman-experiment", decision.experiment.encode()))
+        headers.append((b"x-pointsman-candidate", decision.candidate.encode()))
+        headers.append((b"x-pointsman-propensity", b"%.10g" % decision.propensity))
+    if fallback_from is not None:
+        headers.append((b"x-pointsman-fallback-from", fallback_from.encode()))
+    if decision.degraded:
+        headers.append((b"x-pointsman-degraded", b"true"))
+    return headers
+
+
+def chat_problem(error: PointsmanError, decision: Decision | None) -> Reply:
+    """The answer for an error, as OpenAI clients expect it: 400 for a bad request, an upstream's own words."""
+    reply = problem_of(error)
+    if isinstance(error, InvalidRequest):
+        reply = replace(reply, status=400)
+    elif isinstance(error, UpstreamRefused) and error.body:
+        reply = replace(reply, body=error.body)
+    if decision is None:
+        return reply
+    return replace(reply, headers=(*reply.headers, *decision_headers(decision)))
+
+
+def list_models(snapshot: Snapshot) -> bytes:
+    """The body of GET /v1/models: `auto`, every task, every model."""
+    config = snapshot.state.config
+    created = config.applied_at_ms // 1_000 if config is not None else 0
+    names = [(AUTO_MODEL, "pointsman"), *((TASK_PREFIX + task, "pointsman") for task in snapshot.tasks)]
+    names += ((name, model.provider) for name, model in snapshot.models.items())
+    listed = [{"id": name, "object": "model", "created": created, "owned_by": owner} for name, owner in names]
+    return orjson.dumps({"object": "list", "data": listed})

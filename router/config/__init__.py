@@ -1,0 +1,1 @@
+"""Configuration: the document, its file, its checks, and the plan that makes it true."""

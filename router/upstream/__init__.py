@@ -1,0 +1,1 @@
+"""Calling models: requests, transports, attempts, streams and what they cost."""

@@ -1,0 +1,1 @@
+"""The SQLite store: the default, one file for one machine."""

@@ -1,0 +1,101 @@
+"""Point look-ups in the SQLite ledger while a batch is applied."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+
+from experiments.definition import Experiment
+from experiments.epochs import Epoch
+from experiments.units import UnitRow
+from storage.records import CallRow, DecisionRow, Effect
+from storage.sqlite.desk import Row, SqliteDesk
+
+
+class SqliteReads:
+    """The `Reads` of one transaction: each look-up is one indexed read in pages that are mostly cached."""
+
+    def __init__(self, connection: sqlite3.Connection, desk: SqliteDesk) -> None:
+        self._execute = connection.execute
+        self._desk = desk
+        self._newest_decision: int | None = None
+        self._newest_call: int | None = None
+
+    def definition(self, experiment_id: int) -> Experiment | None:
+        """The experiment's definition, or None if there is no such experiment."""
+        return self._desk.definition(experiment_id)
+
+    def epoch(self, experiment_id: int, number: int) -> Epoch | None:
+        """One epoch."""
+        return self._desk.epoch(experiment_id, number)
+
+    def unit(self, experiment_id: int, unit: bytes) -> UnitRow | None:
+        """One unit row."""
+        statement = "SELECT * FROM units WHERE experiment_id = ? AND unit = ?"
+        row = self._execute(statement, (experiment_id, unit)).fetchone()
+        return unit_row(row) if row else None
+
+    def has_decision(self, number: int) -> bool:
+        """Whether this decision is recorded; numbers rise, so most are seen to be new without a look-up."""
+        if self._newest_decision is None:
+            self._newest_decision = self._execute(
+                "SELECT coalesce(max(number), -1) FROM decisions"
+            ).fetchone()[0]
+        if number > self._newest_decision:
+            return False
+        return self._execute("SELECT 1 FROM decisions WHERE number = ?", (number,)).fetchone() is not None
+
+    def has_call(self, number: int) -> bool:
+        """Whether a call is recorded for this decision."""
+        if self._newest_call is None:
+            self._newest_call = self._execute("SELECT coalesce(max(number), -1) FROM calls").fetchone()[0]
+        if number > self._newest_call:
+            return False
+        return self._execute("SELECT 1 FROM calls WHERE number = ?", (number,)).fetchone() is not None
+
+    def counted_call(self, number: int) -> CallRow | None:
+        """The call of a decision, if its unit row took it in."""
+        row = self._execute("SELECT * FROM calls WHERE number = ? AND counted", (number,)).fetchone()
+        return call_row(row) if row else None
+
+    def effects(self, number: int) -> Mapping[str, Effect]:
+        """The values that count for a decision, by metric."""
+        statement = "SELECT metric, value, order_at_ms, digest FROM effects WHERE number = ?"
+        return {row[0]: Effect(row[1], row[2], row[3]) for row in self._execute(statement, (number,))}
+
+    def seen_key(self, number: int, metric: str, idempotency_key: str) -> bool:
+        """Whether this key was received for (decision, metric) before."""
+        statement = "SELECT 1 FROM feedback WHERE number = ? AND metric = ? AND idempotency_key = ?"
+        return self._execute(statement, (number, metric, idempotency_key)).fetchone() is not None
+
+
+def decision_row(row: Row) -> DecisionRow:
+    """A row of `decisions`."""
+    values: Row = (*row[:-1], bool(row[-1]))
+    return DecisionRow(*values)
+
+
+def call_row(row: Row) -> CallRow:
+    """A row of `calls`, without `counted`."""
+    number, experiment_id, epoch, arm, unit, served, diverted, error, cost_usd, estimated, *rest, _ = row
+    return CallRow(
+        number,
+        experiment_id,
+        epoch,
+        arm,
+        unit,
+        served,
+        bool(diverted),
+        error,
+        cost_usd,
+        bool(estimated),
+        *rest,
+    )
+
+
+def unit_row(row: Row) -> UnitRow:
+    """A row of `units`."""
+    if row[-1] == "{}":
+        return UnitRow(*row[:-1])
+    metrics = {name: (reports, total) for name, (reports, total) in json.loads(row[-1]).items()}
+    values: Row = (*row[:-1], metrics)
+    return UnitRow(*values)

@@ -1,0 +1,146 @@
+"""Evidence: arrays from stored rows, mature epochs only, and what silence counts for."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandit.cells import Z
+from experiments.epochs import GRACE_MS, Epoch
+from experiments.evidence import gather
+from experiments.units import COST, ERROR, PRIMARY, CellRow, Outcome, UnitRow, contribution, moved
+from tests.experiments.looks import HOUR_MS, WINDOW_MS, Arm, experiment, row
+
+DEFINITION = experiment()
+EPOCHS = (
+    Epoch(1, 0, 0, (0.5, 0.5), closed_at_ms=0),
+    Epoch(1, 1, 0, (0.5, 0.5), closed_at_ms=HOUR_MS),
+    Epoch(1, 2, HOUR_MS, (0.4, 0.6), cost_series=1, closed_at_ms=2 * HOUR_MS),
+    Epoch(1, 3, 2 * HOUR_MS, (0.3, 0.7), cost_series=1),
+)
+ROWS = [row(number, arm, Arm(10 * number + arm, number)) for number in (1, 2, 3) for arm in (0, 1)]
+EVIDENCE = gather(EPOCHS, ROWS, 2)
+
+
+def cells_of_units(definition, outcomes):
+    """Rows of epoch 1, arm 0 from single units' outcomes, summed the long way."""
+    counts, moments = np.zeros(7, dtype=int), {}
+    for index, of_unit in enumerate(outcomes):
+        unit = UnitRow(1, bytes([index]) * 16, 1, 0, 0, requests=len(of_unit))
+        for outcome in of_unit:
+            unit = moved(unit, Outcome(), outcome)
+        found = contribution(unit, definition)
+        counts += np.array(found.counts)
+        for metric, sums in found.moments.items():
+            moments[metric] = moments.get(metric, 0) + np.array(sums)
+    return [CellRow(1, 0, tuple(counts.tolist()), {name: tuple(sums) for name, sums in moments.items()})]
+
+
+def test_rows_become_arrays_by_epoch_and_arm():
+    """Epoch 0 is no row of any array."""
+    assert [epoch.number for epoch in EVIDENCE.epochs] == [1, 2, 3]
+    assert EVIDENCE.counts["assigned"].tolist() == [[10, 11], [20, 21], [30, 31]]
+    assert EVIDENCE.metric(PRIMARY).total(Z.TOTAL).tolist() == [[1, 1], [2, 2], [3, 3]]
+    assert EVIDENCE.shares.tolist() == [[0.5, 0.5], [0.4, 0.6], [0.3, 0.7]]
+
+
+@given(st.permutations(ROWS))
+def test_the_order_of_rows_does_not_matter(rows):
+    """Stores return them as they like."""
+    other = gather(EPOCHS, rows, 2)
+    assert all(
+        (other.metric(name).sums == EVIDENCE.metric(name).sums).all() for name in (PRIMARY, COST, ERROR)
+    )
+    assert (other.counts["called"] == EVIDENCE.counts["called"]).all()
+
+
+def test_degraded_decisions_are_only_counted():
+    """They sit in epoch 0 and reach no test."""
+    degraded = CellRow(0, 1, (0, 0, 0, 0, 0, 0, 9), {})
+    found = gather(EPOCHS, [*ROWS, degraded], 2)
+    assert found.degraded == (0, 9)
+    assert (found.counts["assigned"] == EVIDENCE.counts["assigned"]).all()
+
+
+def test_nothing_at_all_is_evidence_too():
+    """A draft has no epochs."""
+    nothing = gather((), (), 3)
+    assert nothing.shares.shape == (0, 3)
+    assert nothing.metric(PRIMARY).sums.shape == (0, 3, 5, 5)
+    assert nothing.mature(DEFINITION, 10**13).epochs == ()
+
+
+@given(st.integers(0, 4 * HOUR_MS))
+def test_only_epochs_whose_window_is_over_are_mature(now_ms):
+    """Cells of younger epochs still change, and change by outcome: successes may be slower than failures."""
+    found = [epoch.number for epoch in EVIDENCE.mature(DEFINITION, now_ms).epochs]
+    ready = [number for number in (1, 2) if now_ms >= number * HOUR_MS + WINDOW_MS + GRACE_MS]
+    assert found == ready
+
+
+@given(st.lists(st.booleans(), min_size=3, max_size=3))
+def test_picking_epochs_picks_every_array_alike(keep):
+    """Whether they stand together or apart."""
+    found = EVIDENCE.where(np.array(keep))
+    wanted = [index for index in range(3) if keep[index]]
+    assert found.epochs == tuple(EVIDENCE.epochs[index] for index in wanted)
+    assert (found.counts["assigned"] == EVIDENCE.counts["assigned"][wanted]).all()
+    assert (found.metric(COST).sums == EVIDENCE.metric(COST).sums[wanted]).all()
+    assert (found.shares == EVIDENCE.shares[wanted]).all()
+    assert len(found.latency) == len(wanted)
+
+
+def test_a_cost_series_holds_the_epochs_of_one_price_version():
+    """Costs before and after a new price are not compared."""
+    assert [epoch.number for epoch in EVIDENCE.in_series(1).epochs] == [2, 3]
+    assert EVIDENCE.in_series(2).epochs == ()
+
+
+OUTCOMES = st.builds(
+    Outcome,
+    called=st.just(True),
+    error=st.just(False),
+    cost_usd=st.sampled_from([0.25, 0.5]),
+    reward=st.sampled_from([None, 0.0, 1.0]),
+    metrics=st.just(()),
+)
+
+
+@pytest.mark.parametrize("kind", ["reward", "reward_per_cost"])
+@given(
+    units=st.lists(st.lists(OUTCOMES, min_size=1, max_size=3), min_size=1, max_size=8),
+    value=st.sampled_from([0.0, 0.25, 1.0]),
+)
+def test_silence_at_a_value_equals_feedback_of_that_value(kind, units, value):
+    """Counting silent units from sums gives the cells that explicit feedback would have given."""
+    silent = experiment(objective={"kind": kind}, reward={"missing": value})
+    spoken = [
+        [one if one.reward is not None else one._replace(reward=value) for one in of_unit]
+        for of_unit in units
+    ]
+    epochs = (Epoch(1, 1, 0, (0.5, 0.5), closed_at_ms=HOUR_MS),)
+    now_ms = HOUR_MS + WINDOW_MS + GRACE_MS
+    found = gather(epochs, cells_of_units(silent, units), 2).mature(silent, now_ms).metric(PRIMARY)
+    known = gather(epochs, cells_of_units(silent, spoken), 2).metric(PRIMARY)
+    if kind == "reward":  # costs of silent units are of no use here and not joined
+        found.sums[..., Z.COST, :] = found.sums[..., :, Z.COST] = 0
+        known.sums[..., Z.COST, :] = known.sums[..., :, Z.COST] = 0
+    assert found.sums == pytest.approx(known.sums, abs=1e-9)
+
+
+def test_silence_is_dropped_unless_declared():
+    """By default a unit without feedback is left out, and its share is shown."""
+    rows = [row(1, 0, Arm(100, 40, rated=60))]
+    now_ms = HOUR_MS + WINDOW_MS + GRACE_MS
+    assert gather(EPOCHS[:2], rows, 2).mature(DEFINITION, now_ms).metric(PRIMARY).n[0, 0] == 60
+    zero = experiment(reward={"missing": 0})
+    counted = gather(EPOCHS[:2], rows, 2).mature(zero, now_ms).metric(PRIMARY)
+    assert (counted.n[0, 0], counted.total(Z.TOTAL)[0, 0]) == (100, 40)
+
+
+def test_silence_in_an_open_window_is_pending():
+    """Feedback may still come, so an allocation must not read silence as failure."""
+    zero = experiment(reward={"missing": 0})
+    rows = [row(number, 0, Arm(100, 40, rated=60)) for number in (1, 2)]
+    between = HOUR_MS + WINDOW_MS + GRACE_MS
+    assert gather(EPOCHS, rows, 2).arrived(zero, between).metric(PRIMARY).n[:, 0].tolist() == [100, 60, 0]
