@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.machine import ROOT, closed, cores, cpu_s, descendants, load, memory_mb, started
 from router.clock import machine_clock
@@ -24,7 +25,11 @@ from storage.open import open_store
 
 SECONDS, CONNECTIONS, ROUNDS = 4.0, 32, 3
 BODY = json.dumps(
-    {"model": "task/bench", "messages": [{"role": "user", "content": "A question of some length. " * 8}], "user": "u"}
+    {
+        "model": "task/bench",
+        "messages": [{"role": "user", "content": "A question of some length. " * 8}],
+        "user": "u",
+    }
 ).encode()
 
 
@@ -47,7 +52,10 @@ def served(upstream: int, core: int) -> Iterator[tuple[int, int, str, float]]:
         command = [sys.executable, "-m", "pointsman", "--store", str(store)]
         began = time.perf_counter()
         server = subprocess.Popen(
-            [*command, "serve", "--config", str(file), "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [*command, "serve", "--config", str(file), "--port", "0"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             assert server.stdout is not None
@@ -55,10 +63,17 @@ def served(upstream: int, core: int) -> Iterator[tuple[int, int, str, float]]:
             took = time.perf_counter() - began
             subprocess.run([*command, "start", "compare"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
             time.sleep(1.0)
-            worker = next(pid for pid, line in descendants(server.pid).items() if "api.processes.worker" in line)
+            worker = next(
+                pid for pid, line in descendants(server.pid).items() if "api.processes.worker" in line
+            )
             for thread in Path(f"/proc/{worker}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), {core})
-            yield int(ready.split("ready at ")[1].split(" ")[0].rsplit(":", 1)[1].strip("/")), worker, str(store), took
+            yield (
+                int(ready.split("ready at ")[1].split(" ")[0].rsplit(":", 1)[1].strip("/")),
+                worker,
+                str(store),
+                took,
+            )
         finally:
             server.terminate()
             server.wait(20)
@@ -79,11 +94,18 @@ def feedback_bodies(store: str, count: int) -> list[bytes]:
     return [b'{"decision_id": "%s", "value": 1}' % one.encode() for one in ids]
 
 
-def measured(label: str, port: int, pid: int, path: str, bodies: list[bytes], connections: int, core: int) -> float:
+class Target(NamedTuple):
+    """A server under measurement."""
+
+    port: int
+    pid: int
+
+
+def measured(label: str, target: Target, path: str, bodies: list[bytes], connections: int) -> float:
     """One run; prints its figures and returns requests per second."""
-    before = cpu_s([pid])
-    figures = load(port, path, bodies, SECONDS, connections, core)
-    cpu_us = (cpu_s([pid]) - before) / max(figures["requests"], 1) * 1e6
+    before = cpu_s([target.pid])
+    figures = load(target.port, path, bodies, SECONDS, connections, cores()[1])
+    cpu_us = (cpu_s([target.pid]) - before) / max(figures["requests"], 1) * 1e6
     print(
         f"{label:<42} {figures['per_second']:8,.0f}/s  {cpu_us:6.0f} us CPU  p50 {figures['p50_ms']:6.2f} ms  "
         f"p99 {figures['p99_ms']:6.2f} ms  bad {figures['bad']:.0f}"
@@ -99,20 +121,24 @@ def main() -> None:
         assert upstream.stdout is not None
         upstream_port = int(upstream.stdout.readline())
         url = f"http://127.0.0.1:{upstream_port}/v1/chat/completions"
-        with started(["-m", "benchmarks.bare", url], core) as bare, served(upstream_port, core) as (port, pid, store, took):
-            assert bare.stdout is not None
-            bare_port, bare_pid = map(int, bare.stdout.readline().split())
+        with started(["-m", "benchmarks.bare", url], core) as plainly, served(upstream_port, core) as found:
+            assert plainly.stdout is not None
+            bare = Target(*map(int, plainly.stdout.readline().split()))
+            port, pid, store, took = found
+            server = Target(port, pid)
             print(f"server ready after {took:.2f} s; worker {memory_mb(pid):.0f} MB before traffic")
             ratios = []
             for _ in range(ROUNDS):
-                plain = measured("bare pass-through (uvicorn + aiohttp)", bare_port, bare_pid, chat, [BODY], CONNECTIONS, other)
-                full = measured("gateway", port, pid, chat, [BODY], CONNECTIONS, other)
+                plain = measured("bare pass-through (uvicorn + aiohttp)", bare, chat, [BODY], CONNECTIONS)
+                full = measured("gateway", server, chat, [BODY], CONNECTIONS)
                 ratios.append(full / plain)
             print(f"gateway / bare: {sorted(ratios)[ROUNDS // 2]:.2f} (median of {ROUNDS})")
-            measured("POST /v1/route", port, pid, "/v1/route", [b'{"task": "bench"}'], CONNECTIONS, other)
+            measured("POST /v1/route", server, "/v1/route", [b'{"task": "bench"}'], CONNECTIONS)
             for connections in (1, 8, 64):
                 bodies = feedback_bodies(store, 80_000)
-                measured(f"POST /v1/feedback, {connections} clients", port, pid, "/v1/feedback", bodies, connections, other)
+                measured(
+                    f"POST /v1/feedback, {connections} clients", server, "/v1/feedback", bodies, connections
+                )
             print(f"worker {memory_mb(pid):.0f} MB after traffic")
 
 

@@ -21,7 +21,10 @@ ANSWER = json.dumps(
         "usage": {"prompt_tokens": 120, "completion_tokens": 60, "total_tokens": 180},
     }
 ).encode()
-REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
+REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
+    len(ANSWER),
+    ANSWER,
+)
 
 
 class Upstream(asyncio.Protocol):
@@ -122,7 +125,9 @@ async def run_load(port: int, path: str, bodies: list[bytes], seconds: float, co
     """Drive a server with a number of connections for some seconds."""
     loop = asyncio.get_running_loop()
     load = Load(path, bodies, seconds)
-    clients = [await loop.create_connection(lambda: Client(load), "127.0.0.1", port) for _ in range(connections)]
+    clients = [
+        await loop.create_connection(lambda: Client(load), "127.0.0.1", port) for _ in range(connections)
+    ]
     while not all(transport.is_closing() for transport, _ in clients):
         await asyncio.sleep(0.02)
     return load

@@ -46,7 +46,9 @@ def closed(stream: IO[str] | None) -> None:
             return
 
 
-def load(port: int, path: str, bodies: Sequence[bytes], seconds: float, connections: int, core: int) -> dict[str, float]:
+def load(
+    port: int, path: str, bodies: Sequence[bytes], seconds: float, connections: int, core: int
+) -> dict[str, float]:
     """Run the load generator in a process of its own and return its figures."""
     finished = subprocess.run(
         [sys.executable, "-m", "benchmarks.loopback", "load", str(port), path, str(seconds), str(connections)],

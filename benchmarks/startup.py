@@ -1,6 +1,6 @@
 """Import times of what users and workers start with.
 
-    python -m benchmarks.startup
+python -m benchmarks.startup
 """
 
 import subprocess
@@ -27,7 +27,9 @@ def main() -> None:
             began = time.perf_counter()
             tail = "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
             script = f"try:\n    exec({code!r})\nexcept SystemExit:\n    pass{tail}"
-            done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+            )
             times.append(time.perf_counter() - began)
             memory = int(done.stdout.split()[-1]) // 1024
         print(f"{label:<30} {sorted(times)[ROUNDS // 2] * 1e3:6.0f} ms  {memory:4d} MB peak")

@@ -1,17 +1,17 @@
 """Errors of the use cases, each with a stable wire code.
 
-    PointsmanError
-    ├── InvalidRequest           the caller's input breaks the contract; names field, value and bound
-    ├── ConfigInvalid            the configuration has problems, all of them listed
-    ├── NotFound                 no such experiment, task or model
-    ├── Conflict                 the state changed meanwhile, or does not allow the move
-    ├── EvidenceRefused          the evidence does not support the promotion
-    ├── Overloaded               a bounded queue is full: try again later
-    ├── StoreDown                the ledger cannot acknowledge now: try again later
-    └── UpstreamFailed           no model gave an answer
-        ├── UpstreamTimeout
-        ├── UpstreamRefused      the upstream answered with an error status that no fallback mends
-        └── StreamBroken         the upstream ended before its answer was complete
+PointsmanError
+├── InvalidRequest           the caller's input breaks the contract; names field, value and bound
+├── ConfigInvalid            the configuration has problems, all of them listed
+├── NotFound                 no such experiment, task or model
+├── Conflict                 the state changed meanwhile, or does not allow the move
+├── EvidenceRefused          the evidence does not support the promotion
+├── Overloaded               a bounded queue is full: try again later
+├── StoreDown                the ledger cannot acknowledge now: try again later
+└── UpstreamFailed           no model gave an answer
+    ├── UpstreamTimeout
+    ├── UpstreamRefused      the upstream answered with an error status that no fallback mends
+    └── StreamBroken         the upstream ended before its answer was complete
 """
 
 from collections.abc import Sequence
@@ -118,7 +118,9 @@ class UpstreamRefused(UpstreamFailed):
 
     code = "upstream_refused"
 
-    def __init__(self, message: str, status: int, body: bytes = b"", retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, message: str, status: int, body: bytes = b"", retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message, status, retry_after_s)
         self.body = body
 

@@ -1,12 +1,12 @@
 """Errors of the stores.
 
-    StoreError
-    ├── StoreConflict         somebody else changed the row: read again and decide anew
-    │   ├── TaskTaken         another experiment of the task is running or paused
-    │   └── NameTaken         the experiment's name was used before
-    ├── LeaseLost             the planner's lease expired or went to another process
-    ├── StoreUnavailable      the file or server does not answer, is full or read-only
-    └── StoreIncompatible     the schema is newer than this release, or no Pointsman store
+StoreError
+├── StoreConflict         somebody else changed the row: read again and decide anew
+│   ├── TaskTaken         another experiment of the task is running or paused
+│   └── NameTaken         the experiment's name was used before
+├── LeaseLost             the planner's lease expired or went to another process
+├── StoreUnavailable      the file or server does not answer, is full or read-only
+└── StoreIncompatible     the schema is newer than this release, or no Pointsman store
 """
 
 

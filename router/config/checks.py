@@ -85,7 +85,8 @@ def _tasks(document: Document) -> Iterator[Finding]:
 def _reserved(document: Document) -> Iterator[Finding]:
     """`auto` in a request asks for classification, so no model can be called by it."""
     if AUTO_MODEL in document.models:
-        yield Finding(("models", AUTO_MODEL), "model 'auto' is reserved: a request for it is classified; name it otherwise")
+        message = "model 'auto' is reserved: a request for it is classified; name it otherwise"
+        yield Finding(("models", AUTO_MODEL), message)
 
 
 def _keywords(document: Document) -> Iterator[Finding]:

@@ -51,7 +51,9 @@ def test_a_floor_imports_only_itself_and_lower_floors(floor: str) -> None:
     for path in modules(floor):
         for name in imports_of(path):
             top = name.split(".")[0]
-            assert top not in set(ORDER) - allowed, f"{path.relative_to(ROOT)} imports {name} from a higher floor"
+            assert top not in set(ORDER) - allowed, (
+                f"{path.relative_to(ROOT)} imports {name} from a higher floor"
+            )
 
 
 @pytest.mark.parametrize("floor", ORDER)
@@ -60,7 +62,9 @@ def test_a_floor_uses_only_its_libraries(floor: str) -> None:
     for path in modules(floor):
         for name in imports_of(path):
             top = name.split(".")[0]
-            known = top in ORDER or top in sys.stdlib_module_names or top in FLOORS[floor] or top == "pointsman"
+            known = (
+                top in ORDER or top in sys.stdlib_module_names or top in FLOORS[floor] or top == "pointsman"
+            )
             assert known or (floor == "api" and top == "examples"), f"{path.relative_to(ROOT)} imports {name}"
 
 
@@ -112,7 +116,11 @@ def internal_imports(path: Path) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             if node.module in known:
                 yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if f"{node.module}.{alias.name}" in known)
+            yield from (
+                f"{node.module}.{alias.name}"
+                for alias in node.names
+                if f"{node.module}.{alias.name}" in known
+            )
 
 
 @pytest.mark.parametrize("floor", ORDER)
@@ -128,7 +136,9 @@ def test_package_files_hold_a_docstring_only(floor: str) -> None:
 def test_what_workers_import_of_experiments_is_light(module: str) -> None:
     """A worker serves at gateway speed and in little memory, without numpy."""
     for name in imports_of(ROOT / "experiments" / f"{module}.py"):
-        assert name.split(".")[0] not in {"numpy", "scipy", "statsmodels", "bandit"}, f"{module} imports {name}"
+        assert name.split(".")[0] not in {"numpy", "scipy", "statsmodels", "bandit"}, (
+            f"{module} imports {name}"
+        )
 
 
 def test_no_module_is_named_as_a_drawer() -> None:

@@ -13,7 +13,9 @@ NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
 @pytest.mark.parametrize(("path", "name"), NAMED)
 def test_the_test_behind_a_guarantee_exists(path: str, name: str) -> None:
     """A promise without a test is a wish."""
-    assert re.search(rf"^    def {name}\(|^def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.search(
+        rf"^    def {name}\(|^def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE
+    )
 
 
 def test_each_guarantee_is_in_the_readme_and_has_a_test() -> None:

@@ -13,7 +13,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def block(language: str, containing: str) -> str:
     """The code block of a language that contains a text."""
-    (found,) = [code for code in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if containing in code]
+    (found,) = [
+        code for code in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if containing in code
+    ]
     return found
 
 
@@ -21,7 +23,9 @@ def test_the_first_example_runs_and_prints_a_verdict() -> None:
     """It is the first thing that anybody tries."""
     code = block("python", "Router.open")
     assert len(code.splitlines()) <= 25
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "haiku" in done.stdout
     assert done.stderr == ""

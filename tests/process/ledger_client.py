@@ -34,7 +34,9 @@ class LedgerClient:
         """Load for a while; connection errors are what this test is made of."""
         until = asyncio.get_running_loop().time() + seconds
         connector = aiohttp.TCPConnector(limit=workers * 2)
-        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=3)) as session:
+        async with aiohttp.ClientSession(
+            connector=connector, timeout=aiohttp.ClientTimeout(total=3)
+        ) as session:
             await asyncio.gather(*(self._work(session, until) for _ in range(workers)))
 
     async def _work(self, session: aiohttp.ClientSession, until: float) -> None:

@@ -60,7 +60,9 @@ def test_an_epoch_planned_before_a_long_stop_is_refused(tmp_path: Path) -> None:
     try:
         assert first.stdout.readline() == "planned\n"
         os.kill(first.pid, signal.SIGSTOP)
-        assert store.acquire_lease(LEASE, "second", machine_clock(), TTL_MS) is None, "the lease is still held"
+        assert store.acquire_lease(LEASE, "second", machine_clock(), TTL_MS) is None, (
+            "the lease is still held"
+        )
         time.sleep(TTL_MS / 1000 + 0.1)
         lease = store.acquire_lease(LEASE, "second", machine_clock(), 60_000)
         assert lease is not None
@@ -71,7 +73,9 @@ def test_an_epoch_planned_before_a_long_stop_is_refused(tmp_path: Path) -> None:
         assert answer == "refused\n"
         assert store.epochs(row.id)[-1] == newest
         mine = newest.__class__(row.id, newest.number + 1, machine_clock(), (0.4, 0.6))
-        store.commit([OpenEpoch(mine)], AuditEntry(machine_clock(), "second", "x", "y"), lease, machine_clock())
+        store.commit(
+            [OpenEpoch(mine)], AuditEntry(machine_clock(), "second", "x", "y"), lease, machine_clock()
+        )
         assert store.epochs(row.id)[-1].shares == (0.4, 0.6)
     finally:
         first.kill()

@@ -152,7 +152,9 @@ def compare(store_path: Path, client: LedgerClient, acknowledged: Path) -> None:
     (row,) = store.state().experiments
     cells, again = store.cells(row.id), store.recount(row.id)
     assert sum(cell.moments["reward"][0] for cell in cells if "reward" in cell.moments) == len(effective)
-    assert sum(cell.moments["reward"][2] for cell in cells if "reward" in cell.moments) == sum(effective.values())
+    assert sum(cell.moments["reward"][2] for cell in cells if "reward" in cell.moments) == sum(
+        effective.values()
+    )
     counted = Counter({(cell.epoch, cell.arm): cell.counts[4] for cell in cells})
     assert counted == Counter({(cell.epoch, cell.arm): cell.counts[4] for cell in again})
     for cell, other in zip(cells, again, strict=True):

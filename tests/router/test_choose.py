@@ -47,7 +47,7 @@ def test_an_override_and_a_tier_are_honoured_outside_every_experiment(small_worl
 @pytest.mark.parametrize("request_", [replace(BILLING, override="nobody"), replace(BILLING, tier=9)])
 def test_an_undeclared_model_or_tier_is_refused_by_name(small_world: World, request_: RouteRequest) -> None:
     """The error names the value and where to look."""
-    with pytest.raises(InvalidRequest, match="nobody|tier 9"):
+    with pytest.raises(InvalidRequest, match=r"nobody|tier 9"):
         small_world.engine.route(request_)
 
 

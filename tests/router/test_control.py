@@ -52,7 +52,9 @@ def test_a_promotion_changes_the_route_freezes_the_evidence_and_starts_its_watch
     assert small_world.engine.route(BILLING).experiment == "cheaper~holdback"
 
 
-@pytest.mark.parametrize(("kind", "candidate"), [("keep_running", "cheap"), ("unhealthy", None), ("promote", "dear")])
+@pytest.mark.parametrize(
+    ("kind", "candidate"), [("keep_running", "cheap"), ("unhealthy", None), ("promote", "dear")]
+)
 def test_evidence_for_something_else_is_refused_and_force_is_audited(
     small_world: World, kind: str, candidate: str | None
 ) -> None:
@@ -121,7 +123,8 @@ def test_pausing_sends_traffic_to_the_champion_and_resuming_opens_an_epoch(small
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("start", "start"), ("stop", "stop"), ("stop", "start"), ("stop", "pause"), ("pause", "pause")]
+    ("first", "second"),
+    [("start", "start"), ("stop", "stop"), ("stop", "start"), ("stop", "pause"), ("pause", "pause")],
 )
 def test_moves_outside_the_life_cycle_are_conflicts(small_world: World, first: str, second: str) -> None:
     """An ended experiment stays ended."""

@@ -14,7 +14,9 @@ BILLING = RouteRequest(task="support/billing")
 COST = {"dear": 1e-3, "cheap": 1e-4}
 
 
-def serve(made: World, units: int, rates: dict[str, float], seed: int = 1, errors: dict[str, float] | None = None) -> None:
+def serve(
+    made: World, units: int, rates: dict[str, float], seed: int = 1, errors: dict[str, float] | None = None
+) -> None:
     """Route, answer and tick: a tick every 50 units, 20 ms a unit."""
     rng = np.random.default_rng(seed)
     for number in range(units):
@@ -24,7 +26,9 @@ def serve(made: World, units: int, rates: dict[str, float], seed: int = 1, error
         if failed:
             made.give(decision.id, error=True, cost_usd=COST[decision.model])
         else:
-            made.give(decision.id, value=float(rng.random() < rates[decision.model]), cost_usd=COST[decision.model])
+            made.give(
+                decision.id, value=float(rng.random() < rates[decision.model]), cost_usd=COST[decision.model]
+            )
         if number % 50 == 49:
             made.tick()
     made.clock.forward(4_000)
@@ -88,7 +92,8 @@ def test_a_guardrail_ends_a_candidate_that_fails_calls() -> None:
         document(
             experiments={
                 "cheaper": experiment(
-                    reward={"window": "1s", "on_error": 1.0}, guardrails=[{"metric": "error", "max_increase": 0.02}]
+                    reward={"window": "1s", "on_error": 1.0},
+                    guardrails=[{"metric": "error", "max_increase": 0.02}],
                 )
             }
         )
@@ -118,7 +123,9 @@ def test_a_price_change_opens_an_epoch_and_a_new_cost_series(small_world: World)
     serve(small_world, 120, {"dear": 0.8, "cheap": 0.8})
     row = small_world.control.experiment("cheaper")
     before = small_world.store.epochs(row.id)[-1]
-    changed = document(models={"dear": model(5.0, 9.0, tier=2), "cheap": model(1.0, 2.0, tier=1), "spare": model()})
+    changed = document(
+        models={"dear": model(5.0, 9.0, tier=2), "cheap": model(1.0, 2.0, tier=1), "spare": model()}
+    )
     apply(small_world.store, changed, small_world.clock, "ann")
     small_world.tick()
     after = small_world.store.epochs(row.id)[-1]

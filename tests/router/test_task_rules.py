@@ -30,7 +30,7 @@ RULES = TaskRules(
         (None, {}, "invoices and prefinvoice", "default", "default"),
         (None, {}, "write it in C++ please", "code", "keyword"),
         (None, {}, "undefined", "default", "default"),
-        (None, {}, "Η ΤΙΜΉ είναι", "greek", "keyword"),
+        (None, {}, "Πόση ΤΙΜΉ έχει;", "greek", "keyword"),
         (None, {}, "", "default", "default"),
     ],
 )
