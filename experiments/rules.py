@@ -92,17 +92,17 @@ def _data(definition: Experiment, comparison: Comparison, volume: Volume) -> Rul
     least, arms = _fewest(definition), (0, comparison.arm)
     units = min(volume.units[arm] for arm in arms)
     rare = min(volume.rarer[arm] for arm in arms)
+    if not _costs_known(definition, comparison, volume):
+        costed = min(volume.costed[arm] for arm in arms)
+        return Rule(
+            "data", "open", f"the cost of {costed:.1%} of units is known; {SMALLEST_COSTED:.0%} are needed"
+        )
     if units < least:
         return Rule("data", "open", f"{units:.0f} units with a reward in the smaller arm; {least} are needed")
     if rare < RARE_OUTCOMES:
         return Rule("data", "open", f"{rare:.0f} of an arm's rarer outcome; {RARE_OUTCOMES} are needed")
     if not comparison.reward.known:
         return Rule("data", "open", "too few units in epochs that both arms share")
-    if not _costs_known(definition, comparison, volume):
-        costed = min(volume.costed[arm] for arm in arms)
-        return Rule(
-            "data", "open", f"the cost of {costed:.1%} of units is known; {SMALLEST_COSTED:.0%} are needed"
-        )
     return Rule("data", "holds", f"{units:.0f} units with a reward in the smaller arm")
 
 
@@ -193,6 +193,8 @@ def units_needed(definition: Experiment, one: Candidacy, volume: Volume) -> floa
     Information grows in proportion to units. Without an estimate: what the planned difference needs.
     """
     comparison, alpha = one.comparison, level(definition)
+    if not _costs_known(definition, comparison, volume):
+        return inf
     margin = Sequence(alpha, definition.objective.reward_margin)
     if not comparison.reward.known:
         spread = 0.25 * definition.reward.width**2

@@ -30,12 +30,21 @@ def replay(
     repeat: Annotated[
         int, typer.Option("--repeat", min=1, max=1_000, help="Times each prompt is served.")
     ] = 1,
+    mode: Annotated[
+        Literal["earn", "ab"], typer.Option("--mode", help="Bandit, or an even split throughout.")
+    ] = "earn",
     objective: Annotated[
         Objective, typer.Option("--objective", help="What the shares maximise.")
     ] = "reward_per_cost",
     margin: Annotated[
         float, typer.Option("--margin", min=0.0, max=1.0, help="Loss of reward that counts as not worse.")
     ] = 0.05,
+    alpha: Annotated[
+        float, typer.Option("--alpha", min=1e-6, max=0.2, help="Accepted probability of a wrong promotion.")
+    ] = 0.05,
+    min_saving: Annotated[
+        float, typer.Option("--min-saving", min=0.001, max=0.99, help="Smallest saving that counts as cheaper.")
+    ] = 0.1,
     max_bad: Annotated[
         float,
         typer.Option("--max-bad", min=0.0, max=1.0, help="Share of bad rows above which it is refused."),
@@ -52,8 +61,11 @@ def replay(
         candidates=_listed(candidates),
         categories=_listed(categories),
         repeat=repeat,
+        mode=mode,
         objective=objective,
         margin=margin,
+        alpha=alpha,
+        min_saving=min_saving,
         max_bad=max_bad,
         seed=seed,
         output=form,

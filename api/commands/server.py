@@ -56,11 +56,17 @@ def tick(ctx: typer.Context) -> None:
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, with its URL.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the simulated models.")] = 1,
+    requests: Annotated[
+        int, typer.Option("--requests", min=1, max=100_000, help="Requests of each subject.")
+    ] = 3_000,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="Port of the server; 0 takes a free one.")
+    ] = 0,
 ) -> None:
     """See the whole loop in about a minute: simulated models, live traffic, reports, promotion."""
     from examples.demo import run
 
-    raise typer.Exit(run(keep=keep, seed=seed))
+    raise typer.Exit(run(keep=keep, seed=seed, requests=requests, port=port))
 
 
 def version() -> None:

@@ -123,11 +123,11 @@ def test_an_absolute_floor_is_a_rule_of_its_own():
     [
         ("reward_per_cost", Arm(500, 400, 0.005), "holds"),
         ("reward_per_cost", Arm(500, 475, 0.0099), "holds"),
-        ("reward_per_cost", Arm(500, 400, 0.0091), "open"),
+        ("reward_per_cost", Arm(500, 380, 0.0092), "open"),
         ("reward", Arm(500, 450, 0.0100), "holds"),
         ("reward", Arm(500, 400, 0.0050), "holds"),
         ("reward", Arm(500, 405, 0.0091), "open"),
-        ("cheapest_non_inferior", Arm(500, 475, 0.0099), "open"),
+        ("cheapest_non_inferior", Arm(500, 475, 0.0092), "open"),
         ("cheapest_non_inferior", Arm(500, 400, 0.0050), "holds"),
     ],
 )
@@ -159,9 +159,9 @@ def test_the_p_value_of_a_saving_knows_no_other_gain():
 # Guardrails
 
 
-@pytest.mark.parametrize(("errors", "state"), [(0, "holds"), (10, "open"), (40, "fails")])
+@pytest.mark.parametrize(("errors", "state"), [(0, "holds"), (6, "open"), (40, "fails")])
 def test_errors_may_not_rise_by_more_than_their_bound(errors, state):
-    """The control has five errors in each epoch of 500."""
+    """The control has two errors in each epoch of 500."""
     found = trial(Arm(500, 400, errors=2), Arm(500, 400, errors=errors), times=20, guardrails=[ERRORS])
     assert states(found)["error"] == state
 
@@ -272,7 +272,7 @@ def test_a_rule_that_can_never_settle_needs_endless_units():
 
 @pytest.mark.statistical
 def test_the_forecast_of_units_is_about_right():
-    """Twenty seeded runs from 2,000 units on: the median of (units taken / units forecast) is near one."""
+    """Twenty seeded runs, forecast after 1,000 units: the median of (units taken / forecast) is near one."""
     random = np.random.default_rng(3)
     definition = experiment(objective={"kind": "reward_per_cost", "reward_margin": 0.05})
     ratios = []
@@ -280,11 +280,11 @@ def test_the_forecast_of_units_is_about_right():
         found = Trial(definition)
         forecast = 0.0
         for number in range(1, 41):
-            found.epoch(*(Arm(250, int(random.binomial(250, 0.8)), cost) for cost in (0.01, 0.008)))
+            found.epoch(*(Arm(250, int(random.binomial(250, 0.8)), cost) for cost in (0.01, 0.0085)))
             seen = found.look()
             if seen.candidacies and seen.candidacies[0].passes:
                 break
-            if number == 4:
+            if number == 2:
                 forecast = seen.volume.mature + units_needed(definition, seen.candidacies[0], seen.volume)
         if forecast:
             ratios.append(seen.volume.mature / forecast)
