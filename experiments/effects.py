@@ -103,7 +103,7 @@ def log_ratios(
     if numerator is Z.TOTAL:
         total = pairs.moment(Z.UNIT, Z.TOTAL).sum(axis=-1)
         squares = pairs.moment(Z.TOTAL, Z.TOTAL).sum(axis=-1)
-        known &= ((total > 0) & (total**2 >= FEWEST_REWARDED * squares)).all(axis=0)
+        known &= ((total > 0) & (squares > 0) & (total**2 >= FEWEST_REWARDED * squares)).all(axis=0)
     value = np.maximum(ratios.value, SMALLEST_MEAN)
     information = 1 / (ratios.variance / value**2).sum(axis=0)
     return _estimates(np.log(value[1]) - np.log(value[0]), information, known)

@@ -265,6 +265,6 @@ def _short(control: Sums, candidate: Sums, least: int) -> NotEnoughData | None:
 
 def _no_logarithm(control: Sums, candidate: Sums) -> NotEnoughData | None:
     for name, arm in (("control", control), ("candidate", candidate)):
-        if arm.y <= 0:
+        if arm.y <= 0 or (arm.y / arm.units) ** 2 == 0:  # the square of a mean of 1e-200 is zero
             return NotEnoughData(f"the {name} has no reward yet, so its ratio has no logarithm")
     return None

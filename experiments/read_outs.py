@@ -10,6 +10,7 @@ from experiments.comparison import Comparison, Effect, relative
 from experiments.definition import Experiment
 from experiments.evidence import Evidence
 from experiments.fixed_horizon import FixedHorizon, Result, ratio_change, reward_difference, sums
+from experiments.not_enough import NotEnoughData
 from experiments.numbers import number
 from experiments.progress import Progress
 from experiments.report import EffectPart
@@ -44,7 +45,9 @@ def read_outs(
     binary = definition.reward.kind == "binary"
     plain = reward_difference(sums(reward[0]), sums(reward[arm]), binary=binary, alpha=alpha)
     costs = ratio_change(sums(cost[0], Z.COST, Z.UNIT), sums(cost[arm], Z.COST, Z.UNIT), alpha)
-    ratios = ratio_change(sums(joint[0], Z.TOTAL, Z.COST), sums(joint[arm], Z.TOTAL, Z.COST), alpha)
+    ratios: Result = NotEnoughData("this objective counts rewards of unknown cost too")
+    if definition.objective.needs_cost:
+        ratios = ratio_change(sums(joint[0], Z.TOTAL, Z.COST), sums(joint[arm], Z.TOTAL, Z.COST), alpha)
     return ReadOuts(
         reward=_part(comparison.reward, smallest.get("reward", 1.0), plain, float),
         cost=_part(comparison.cost, smallest.get("cost", 1.0), costs, relative),

@@ -173,7 +173,9 @@ def _candidate(
         served_as_assigned=look.volume.served[arm],
         reward=_ratio(reward[Z.UNIT, Z.TOTAL], reward[Z.UNIT, Z.REQUESTS]),
         cost_usd=_ratio(cost[Z.UNIT, Z.COST], cost[Z.UNIT, Z.UNIT]),
-        reward_per_usd=_ratio(joint[Z.UNIT, Z.TOTAL], joint[Z.UNIT, Z.COST]),
+        reward_per_usd=_ratio(joint[Z.UNIT, Z.TOTAL], joint[Z.UNIT, Z.COST])
+        if definition.objective.needs_cost or look.volume.costed[arm] == 1
+        else None,
         error_rate=_ratio(error[Z.UNIT, Z.TOTAL], error[Z.UNIT, Z.REQUESTS]),
         latency_p50_ms=quantile_ms(histogram, 0.5),
         latency_p95_ms=quantile_ms(histogram, 0.95),

@@ -1,7 +1,7 @@
 """Cells with exact counts, and looks at them through the real `gather` and `tick`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from experiments.definition import Experiment
 from experiments.epochs import Epoch
@@ -21,7 +21,7 @@ WINDOW_MS = 600_000
 def experiment(*candidates: str, **fields: object) -> Experiment:
     """An experiment with a window of ten minutes and a margin of .05, unless said otherwise."""
     objective = {"reward_margin": 0.05, **fields.pop("objective", {})}  # type: ignore[dict-item]  # a mapping by use
-    reward = {"window": "10m", **fields.pop("reward", {})}  # type: ignore[dict-item]
+    reward = {"window": "10m", **fields.pop("reward", {})}  # type: ignore[dict-item]  # a mapping too
     return Experiment.model_validate(
         {
             "name": "cheaper",
@@ -47,7 +47,7 @@ class Arm:
     """Units with a reward; the successes are among them."""
     called: int | None = None
     costed: int | None = None
-    """Units whose cost is known; rewards of the others are left out in proportion."""
+    """Units whose cost is known; where costs are needed, rewards of the others are left out in proportion."""
     variation: float = 0.5
     """Coefficient of variation of the costs."""
     squares: float | None = None
@@ -55,15 +55,16 @@ class Arm:
     recovered: int = 0
 
 
-def row(epoch: int, arm: int, of: Arm) -> CellRow:
+def row(epoch: int, arm: int, of: Arm, needs_cost: bool = True) -> CellRow:
     """The cell of these counts; costs vary independently of rewards."""
     called = of.units if of.called is None else of.called
     rated = of.units if of.rated is None else of.rated
     costed = called if of.costed is None else of.costed
     served = called if of.served is None else of.served
-    known = rated * (costed / called if called else 0.0)
+    known = rated * (costed / called if called and needs_cost else 1.0)
+    joint = of if costed else replace(of, cost_usd=0.0)
     moments = {
-        PRIMARY: _triangle(known, of.successes * (known / rated if rated else 0.0), of, of.squares),
+        PRIMARY: _triangle(known, of.successes * (known / rated if rated else 0.0), joint, of.squares),
         COST: _of_costs(costed, of),
         ERROR: _triangle(called, of.errors, of),
     }
@@ -102,7 +103,8 @@ class Trial:
         split = tuple(shares) if shares is not None else (1 / count,) * count
         opened, self.now_ms = self.now_ms, self.now_ms + int(hours * HOUR_MS)
         self.epochs.append(Epoch(1, number, opened, split, series, self.price_version, self.now_ms))
-        self.rows += [row(number, index, arm) for index, arm in enumerate(arms)]
+        needs_cost = self.definition.objective.needs_cost
+        self.rows += [row(number, index, arm, needs_cost) for index, arm in enumerate(arms)]
         return self
 
     def epochs_of(self, times: int, *arms: Arm, shares: Sequence[float] | None = None) -> "Trial":
@@ -116,7 +118,8 @@ class Trial:
         count = len(self.definition.candidates)
         shares = self.epochs[-1].shares if self.epochs else (1 / count,) * count
         series = self.epochs[-1].cost_series if self.epochs else 0
-        newest = Epoch(1, len(self.epochs) + 1, self.now_ms, shares, series, self.price_version)
+        version = self.epochs[-1].price_version if self.epochs else self.price_version
+        newest = Epoch(1, len(self.epochs) + 1, self.now_ms, shares, series, version)
         return gather([*self.epochs, newest], self.rows, count)
 
     def standing(self) -> Standing:
