@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.cells import Floats
 from experiments.definition import Experiment
 from experiments.evidence import Evidence
-from experiments.sample_ratio import SampleRatio, sample_ratio
+from experiments.split import Split, check_split
 
 DOUBTFUL_DEGRADED = 0.01
 """Share of degraded decisions beyond which a promotion needs a person's review."""
@@ -20,11 +21,11 @@ class Health:
     alarm: str | None
     doubt: str | None
     warnings: tuple[str, ...]
-    assigned: SampleRatio
+    assigned: Split
     """Units assigned against the frozen shares, over closed epochs."""
-    called: SampleRatio
+    called: Split
     """Units with a call, among mature epochs."""
-    feedback: SampleRatio
+    feedback: Split
     """Units with a known reward, among mature epochs."""
     missing_feedback: tuple[float, ...]
     """Share of assigned units without a known reward in mature epochs, by arm."""
@@ -37,15 +38,15 @@ class Health:
 def check_health(definition: Experiment, everything: Evidence, mature: Evidence) -> Health:
     """Check sample ratios, missing feedback and degraded decisions."""
     closed = np.array([epoch.closed_at_ms is not None for epoch in everything.epochs], dtype=bool)
-    assigned = sample_ratio(everything.counts["assigned"][closed], everything.shares[closed])
-    called = sample_ratio(_called(mature), mature.shares)
-    feedback = sample_ratio(mature.counts["feedback"], mature.shares)
+    assigned = check_split(everything.counts["assigned"][closed], everything.shares[closed])
+    called = check_split(_called(mature), mature.shares)
+    feedback = check_split(mature.counts["feedback"], mature.shares)
     units, rated = mature.counts["assigned"].sum(axis=0), mature.counts["feedback"].sum(axis=0)
     missing = np.where(units > 0, 1 - rated / np.maximum(units, 1), 0.0)
     degraded = sum(everything.degraded)
     total = degraded + int(everything.counts["assigned"].sum())
     alarm = f"traffic was not split as decided ({assigned.sentence})" if assigned.alarm else None
-    warnings = tuple(_warnings(definition, called, feedback, missing, degraded, total))
+    warnings = tuple(_warnings(definition, called, feedback, missing, (degraded, total))) if alarm is None else ()
     return Health(
         alarm=alarm,
         doubt=warnings[0] if warnings else None,
@@ -67,13 +68,14 @@ def _called(mature: Evidence) -> NDArray[np.int64]:
 
 def _warnings(
     definition: Experiment,
-    called: SampleRatio,
-    feedback: SampleRatio,
-    missing: np.ndarray,
-    degraded: int,
-    total: int,
+    called: Split,
+    feedback: Split,
+    missing: Floats,
+    decisions: tuple[int, int],
 ) -> list[str]:
+    """What asks for a person; a split that is broken altogether explains itself and needs none of these."""
     found = []
+    degraded, total = decisions
     if called.alarm:
         found.append(f"calls reached the candidates in other shares than decided ({called.sentence})")
     if feedback.alarm and definition.reward.missing == "drop":

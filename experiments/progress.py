@@ -33,8 +33,6 @@ class Progress(BaseModel):
     smallest_p: dict[str, dict[str, float]] = {}
     """Running minimum of the always-valid p, by candidate and test."""
     declared: Declared | None = None
-    alarmed: str = ""
-    """The last reason not to trust the data. It outlives the alarm: the broken epochs stay in the cells."""
     dropped: dict[str, str] = {}
     """Why candidates were dropped, by candidate."""
 

@@ -43,6 +43,7 @@ class RatioPart(Part):
 
     count: Literal["assigned", "called", "feedback"]
     p: float
+    """Always-valid, of the split as decided."""
     alarm: bool
     sentence: str
 

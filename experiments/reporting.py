@@ -119,7 +119,7 @@ def _health(look: Tick) -> HealthPart:
         alarm=health.alarm,
         warnings=health.warnings,
         sample_ratio=tuple(
-            RatioPart(count=count, p=test.p_value, alarm=test.alarm, sentence=test.sentence)
+            RatioPart(count=count, p=test.p, alarm=test.alarm, sentence=test.sentence)
             for count, test in tests
         ),
         degraded_decisions=sum(health.degraded),

@@ -201,11 +201,12 @@ def units_needed(definition: Experiment, one: Candidacy, volume: Volume) -> floa
         planned = margin.information_needed(definition.objective.reward_margin) * 2 * spread
         return max(planned * len(definition.candidates) - volume.mature, FEWEST_RATIO_UNITS)
     reward = comparison.reward.estimate
+    data = _growth_of_data(definition, comparison, volume)
     growth = max(
         _growth(margin, abs(reward.value + definition.objective.reward_margin), reward.information),
-        _growth_of_data(definition, comparison, volume),
-        _growth_of_gain(definition, comparison),
-        *(_growth_of_guardrail(guard, alpha) for guard in comparison.guardrails),
+        data,
+        _growth_of_gain(definition, comparison, data),
+        *(_growth_of_guardrail(guard, alpha) for guard in comparison.guardrails if guard.effect.known),
     )
     return volume.mature * max(growth - 1, 0.0)
 
@@ -219,12 +220,17 @@ def _growth_of_data(definition: Experiment, comparison: Comparison, volume: Volu
     return max(_fewest(definition) / units, RARE_OUTCOMES / rare)
 
 
-def _growth_of_gain(definition: Experiment, comparison: Comparison) -> float:
-    """The same for the nearer of a saving and a better objective; 1 where one of them is shown."""
+def _growth_of_gain(definition: Experiment, comparison: Comparison, data: float) -> float:
+    """The same for the nearer of a saving and a better objective; 1 where one of them is shown.
+
+    While neither is estimated the answer is `data`: with enough units there will be an estimate.
+    """
     decision, alpha = definition.decision, level(definition)
     saving = log(1 - decision.min_saving)
     if comparison.cost_upper < saving or comparison.superior_lower > 0:
         return 1.0
+    if definition.objective.needs_cost and not comparison.cost.known:
+        return data
     scale, cost = Sequence(alpha, log(1 + RELATIVE_MDE)), comparison.cost.estimate
     by_saving = _growth(scale, abs(saving - cost.value), cost.information)
     if definition.objective.kind == "cheapest_non_inferior":

@@ -65,7 +65,7 @@ def tick(definition: Experiment, everything: Evidence, standing: Standing, now_m
     out = _eliminated(definition, mature, live, series, health, progress)
     dropped = {definition.candidates.index(name): why for name, why in out.items()}
     remaining = tuple(one for one in live if one.comparison.arm not in dropped)
-    progress = _noted(progress, health, out)
+    progress = _noted(progress, out)
     verdict = judge(definition, remaining, health, seen, progress)
     gone = (*standing.dropped, *dropped)
     return Tick(
@@ -114,12 +114,9 @@ def _looked(
     return progress.seen(p_values, mature.epochs[-1].number if mature.epochs else 0, series)
 
 
-def _noted(progress: Progress, health: Health, out: Mapping[str, str]) -> Progress:
-    """The memory with an alarm and with the candidates that go."""
-    if health.alarm is None and not out:
-        return progress
-    noted = {"dropped": {**progress.dropped, **out}, "alarmed": health.alarm or progress.alarmed}
-    return progress.model_copy(update=noted)
+def _noted(progress: Progress, out: Mapping[str, str]) -> Progress:
+    """The memory with the candidates that go."""
+    return progress.model_copy(update={"dropped": {**progress.dropped, **out}}) if out else progress
 
 
 def _declaring(progress: Progress, verdict: Verdict, now_ms: int) -> Progress:

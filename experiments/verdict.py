@@ -59,18 +59,17 @@ def judge(
         return Verdict(Kind.UNHEALTHY, None, f"The data cannot be trusted: {health.alarm}.")
     if not candidacies:
         return _all_out(progress)
-    doubt = _doubt(health, progress)
     declared = progress.declared
     waiting = next(
         (one for one in candidacies if declared and one.comparison.candidate == declared.candidate), None
     )
     if declared is not None and waiting is not None:
-        return _declared(declared, waiting, doubt)
+        return _declared(declared, waiting, health.doubt)
     best = leader(definition, candidacies)
     ready = _ready(definition, candidacies, best, volume)
     early = volume.running_ms < definition.decision.min_days * DAY_MS
     if ready is not None:
-        return _too_early(definition, volume, ready) if early else _promote(definition, ready, doubt)
+        return _too_early(definition, volume, ready) if early else _promote(definition, ready, health.doubt)
     if all(one.futile for one in candidacies) and not early:
         return Verdict(
             Kind.STOP_FUTILE, None, "No candidate can be worth a change: " + _worst(candidacies, "gain")
@@ -92,13 +91,6 @@ def _ready(
         return None
     passing = [one for one in candidacies if one.passes_but_served]
     return max(passing, key=lambda one: objective_effect(definition, one.comparison).value, default=None)
-
-
-def _doubt(health: Health, progress: Progress) -> str | None:
-    """What speaks against acting without a person; a broken split stays in the cells when it is mended."""
-    if health.doubt is None and progress.alarmed:
-        return f"at an earlier look {progress.alarmed}"
-    return health.doubt
 
 
 def _not_served(one: Candidacy) -> str | None:
@@ -163,7 +155,7 @@ def _open(
     needed = _rounded(units) if known else None
     days = needed / volume.units_per_day if needed is not None and volume.units_per_day > 0 else None
     data = watched.rule("data")
-    if data is not None and data.state == "open":
+    if data is not None and data.state == "open" and not watched.comparison.reward.known:
         return Verdict(Kind.NOT_READY, None, f"Not enough data yet: {data.sentence} ({name}).", needed, days)
     if needed is None or needed > room:
         more = f"more than the {room:,} left of max_units"

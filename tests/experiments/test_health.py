@@ -30,7 +30,7 @@ def test_a_candidate_without_a_share_is_no_missing_candidate():
     found = Trial(experiment("a", "b", "c")).epoch(DEAR, DEAR, DEAR)
     found.epochs_of(20, Arm(250, 200), Arm(250, 200), Arm(0, 0), shares=(0.5, 0.5, 0.0))
     assert health(found).alarm is None
-    assert health(found).assigned.freedom == 2
+    assert health(found).assigned.classical.freedom == 2
 
 
 def test_a_unit_on_a_candidate_without_a_share_alarms():

@@ -48,7 +48,7 @@ def test_new_prices_withdraw_a_declared_promotion_at_once():
     "progress",
     [
         Progress(),
-        Progress(looks=3, last_epoch=7, declared=DECLARED, dropped={"tiny": "worse"}, alarmed="split"),
+        Progress(looks=3, last_epoch=7, declared=DECLARED, dropped={"tiny": "worse"}),
         Progress(smallest_p={"cheap": {"reward": 5e-324, "cost": 1.0}}, cost_series=2),
     ],
 )
