@@ -7,14 +7,15 @@ from storage.memory.store import MemoryStore
 from storage.sqlite.store import SqliteStore
 from storage.store import Store
 
-_FORMS = "use a path, sqlite:///path or memory:"
-_REDIS = frozenset({"redis", "rediss", "valkey", "unix"})
+_FORMS = "use a path, sqlite:///path or memory:, or redis://host/database, rediss:// or unix:///socket"
+_REDIS = frozenset({"redis", "rediss", "unix"})
 
 
 def open_store(url: str) -> Store:
     """The store that `url` names: `memory:`, a path, or `sqlite:///path` (four slashes before an absolute path).
 
-    A URL may hold a password, so errors name its scheme and no more.
+    Or a Redis or Valkey server: `redis://host:port/database`, `rediss://...`, `unix:///socket`. A URL may hold a
+    password, so errors name its scheme and no more.
     """
     scheme, separator, rest = url.partition("://")
     if url == "memory:":
@@ -24,5 +25,12 @@ def open_store(url: str) -> Store:
     if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         return SqliteStore(Path(rest[1:]))
     if scheme in _REDIS:
-        raise StoreIncompatible(f"a store at {scheme}:// is not yet supported; {_FORMS}")
+        return _redis_store(url)
     raise StoreIncompatible(f"store {scheme[:20] + separator!r} is not known; {_FORMS}")
+
+
+def _redis_store(url: str) -> Store:
+    # Imported here, since whoever keeps an SQLite ledger need not load the client library.
+    from storage.redis.store import RedisStore
+
+    return RedisStore(url)

@@ -10,7 +10,15 @@ import pytest
 
 from storage.sqlite.store import SqliteStore
 from storage.store import Store
+from tests.storage.redis_server import stop_shared_server
 from tests.storage.scenes import KINDS, Scene
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_stops() -> Iterator[None]:
+    """The Redis server that stores under contract share ends with the session."""
+    yield
+    stop_shared_server()
 
 
 @pytest.fixture(scope="session", params=sorted(KINDS))

@@ -24,11 +24,13 @@ from storage.records import (
 )
 from storage.sqlite.store import SqliteStore
 from storage.store import Store
+from tests.storage.redis_server import shared_server
 
 Row = DecisionRow | CallRow | FeedbackRow
 NOW = 1_800_000_000_000
 KINDS: dict[str, Callable[[Path], Store]] = {
     "memory": lambda folder: MemoryStore(),
+    "redis": lambda folder: shared_server().new_store(),
     "sqlite": lambda folder: SqliteStore(folder / "ledger.db"),
 }
 
