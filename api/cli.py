@@ -6,7 +6,7 @@ import typer
 
 from api.commands import configuration, doctor, experiments, keys, ledger, replay, routes, server
 from api.commands.errors import Guarded
-from api.commands.target import Where
+from api.commands.options import Where
 
 app = typer.Typer(
     name="pointsman",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.commands.errors import FAILED, fail
+from api.commands.opening import open_local
+from api.commands.options import actor
 from api.commands.output import Form, counted, say
-from api.commands.target import actor, open_local
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

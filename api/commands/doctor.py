@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from api.commands.errors import UNHEALTHY
+from api.commands.options import settings, store_url, where_of
 from api.commands.output import Columns, Form, counted, show
-from api.commands.target import settings, store_url, where_of
 
 if TYPE_CHECKING:
     from router.config.document import Document

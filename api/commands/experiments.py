@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from api.commands.opening import target
 from api.commands.output import Columns, Fields, Form, say, show, show_one, time_text
-from api.commands.target import Move, ReportForm, target
+from api.commands.target import Move, ReportForm
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The experiment.")]
 Why = Annotated[str, typer.Option("--why", help="Reason, for the audit record.")]

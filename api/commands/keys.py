@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from api.commands.errors import Guarded
+from api.commands.opening import target
 from api.commands.output import Columns, Form, show, show_one, time_text
-from api.commands.target import target
 
 app = typer.Typer(cls=Guarded, no_args_is_help=True, help="Bearer keys of the HTTP API.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="Name of the key, as the audit record shows it.")]

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from api.commands.opening import target
 from api.commands.output import Columns, Form, show, time_text
-from api.commands.target import target
 
 _COLUMNS: Columns = {
     "at (UTC)": lambda row: time_text(row["at_ms"]),

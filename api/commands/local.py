@@ -7,8 +7,9 @@ import orjson
 from pydantic import BaseModel
 
 from api.admin import answers
+from api.commands.options import actor
 from api.commands.output import Fields
-from api.commands.target import Move, ReportForm, actor
+from api.commands.target import Move, ReportForm
 from experiments.lifecycle import LIVE
 from router.clock import machine_clock
 from router.control import Control

@@ -43,7 +43,8 @@ def replay(
         float, typer.Option("--alpha", min=1e-6, max=0.2, help="Accepted probability of a wrong promotion.")
     ] = 0.05,
     min_saving: Annotated[
-        float, typer.Option("--min-saving", min=0.001, max=0.99, help="Smallest saving that counts as cheaper.")
+        float,
+        typer.Option("--min-saving", min=0.001, max=0.99, help="Smallest saving that counts as cheaper."),
     ] = 0.1,
     max_bad: Annotated[
         float,

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from api.commands.opening import target
 from api.commands.output import Columns, Fields, Form, show, show_one, time_text
-from api.commands.target import target
 
 Task = Annotated[str, typer.Argument(metavar="TASK", help="The task; `default` is for unknown ones.")]
 _COLUMNS: Columns = {

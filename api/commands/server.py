@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from api.commands.opening import open_local
+from api.commands.options import settings, where_of
 from api.commands.output import counted, say
-from api.commands.target import open_local, settings, where_of
 
 
 def serve(
