@@ -1,7 +1,7 @@
 """All benchmarks, one after the other: `python -m benchmarks`."""
 
-from benchmarks import choose, gateway, startup
+from benchmarks import choose, gateway, report, startup
 
-for part in (choose, startup, gateway):
+for part in (choose, report, startup, gateway):
     print(f"\n== {(part.__doc__ or '').splitlines()[0]}", flush=True)
     part.main()
