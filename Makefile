@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types bench soak lock clean
+.PHONY: demo redis-server test check lint types bench calibrate soak lock clean
 
 $(READY): requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -15,7 +15,10 @@ $(READY): requirements-dev.lock pyproject.toml
 demo: $(READY)
 	$(BIN)/python -m pointsman demo
 
-test: $(READY)
+redis-server:
+	.ci/redis-server
+
+test: $(READY) redis-server
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
@@ -31,8 +34,11 @@ check: lint types test
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+calibrate: $(READY)
+	$(BIN)/python -m evaluation.calibration
+
 soak: $(READY)
-	$(BIN)/python -m pytest -n 0 -m soak --override-ini addopts= --import-mode=importlib tests/soak
+	$(BIN)/python -m pytest tests/process --kills 100
 
 lock:
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock

@@ -16,6 +16,7 @@ from router.engine import Engine
 from storage.memory.store import MemoryStore
 
 ROUNDS, CALLS = 5, 20_000
+MODEL = {"base_url": "http://127.0.0.1:9/v1", "price": {"input": 1, "output": 2}}
 
 
 def best_us(call: Callable[[], object]) -> float:
@@ -37,9 +38,7 @@ def engine(arms: int, unit: str = "request") -> Engine:
     names = [f"model-{arm}" for arm in range(arms)]
     document = Document.model_validate(
         {
-            "models": dict.fromkeys(
-                names, {"base_url": "http://127.0.0.1:9/v1", "price": {"input": 1, "output": 2}}
-            ),
+            "models": dict.fromkeys(names, MODEL),
             "default": names[0],
             "tasks": {"task": {}},
             "experiments": {"compare": {"task": "task", "candidates": names, "unit": unit}},

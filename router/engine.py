@@ -75,7 +75,9 @@ class Engine:
         if look_up.key is None or look_up.held is not None:
             return self._decide(look_up)
         future = self._read(look_up.key)
-        await asyncio.wait([asyncio.wrap_future(future)], timeout=LOOK_UP_S)
+        waiting = asyncio.wrap_future(future)
+        waiting.add_done_callback(_seen)
+        await asyncio.wait([waiting], timeout=LOOK_UP_S)
         return self._decide_after(look_up, future, wait=False)
 
     def _place(self, request: RouteRequest) -> _LookUp:
@@ -182,6 +184,12 @@ class Engine:
                 self.refresh()
             except (StoreError, ValueError):
                 continue
+
+
+def _seen(waiting: "asyncio.Future[Assignment | None]") -> None:
+    """Take note of a look-up's end; whoever still needs it asks the future behind."""
+    if not waiting.cancelled():
+        waiting.exception()
 
 
 def _prices(snapshot: Snapshot) -> dict[str, ListPrice | None]:

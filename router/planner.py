@@ -7,6 +7,7 @@ and learns that another one has taken over.
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from experiments.evidence import Evidence
@@ -99,7 +100,8 @@ class Planner:
     def release(self) -> None:
         """Give the lease back, so that another planner need not wait for its end."""
         if self._lease is not None:
-            self._store.release_lease(self._lease)
+            with suppress(StoreError):  # it ends by itself
+                self._store.release_lease(self._lease)
             self._lease = None
 
     def _tick(self, row: ExperimentRow, document: Document, lease: Lease) -> None:

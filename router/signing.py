@@ -23,7 +23,7 @@ def load_signer(store_url: str, key_text: str | None) -> Signer:
                 "make one with: openssl rand -hex 32"
             )
         return Signer(_key(key_text.encode()))
-    if store_url.startswith("redis"):
+    if store_url.startswith(("redis:", "rediss:", "unix:")):
         raise ConfigInvalid(
             "several nodes need one signing key: set POINTSMAN_SIGNING_KEY to the same on each"
         )

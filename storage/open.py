@@ -1,4 +1,4 @@
-"""Which store a URL names."""
+"""Which store a URL names. The Redis client is loaded only by those who use one."""
 
 from pathlib import Path
 
@@ -29,8 +29,16 @@ def open_store(url: str) -> Store:
     raise StoreIncompatible(f"store {scheme[:20] + separator!r} is not known; {_FORMS}")
 
 
+def place_of(url: str) -> str:
+    """The store that `url` names, for people: without user, password and options."""
+    if url.partition("://")[0] not in _REDIS:
+        return url
+    from storage.redis.address import parse_address
+
+    return parse_address(url).where
+
+
 def _redis_store(url: str) -> Store:
-    # Imported here, since whoever keeps an SQLite ledger need not load the client library.
     from storage.redis.store import RedisStore
 
     return RedisStore(url)

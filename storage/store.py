@@ -101,5 +101,8 @@ class Store(Protocol):
     def claim_worker(self, holder: str, now_ms: int, ttl_ms: int) -> int:
         """Take or renew a worker number in 0..63 of one's own; StoreUnavailable if none is free."""
 
+    def warnings(self) -> list[str]:
+        """What about the store's set-up endangers acknowledged outcomes, a line each; empty if nothing does."""
+
     def close(self) -> None:
         """Finish; further calls raise StoreUnavailable."""

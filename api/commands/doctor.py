@@ -97,12 +97,14 @@ def _store_checks(url: str) -> Iterator[Finding]:
 
     store = open_store(url)
     try:
-        state = store.state()
+        state, warnings = store.state(), store.warnings()
     finally:
         store.close()
     yield Finding(
         "store", "ok", f"opens, state version {state.version}, {len(state.experiments)} experiments"
     )
+    for warning in warnings:
+        yield Finding("durability", "warning", warning)
     if state.config is None:
         yield Finding("configuration", "warning", "none yet; run: pointsman apply FILE")
         return
@@ -133,7 +135,7 @@ def _provider_keys(document: "Document") -> Finding:
     from api.settings import environment, missing_keys
 
     missing = missing_keys(document, environment())
-    remedy = f"not set: {', '.join(missing)}; their models are called without a key"
+    remedy = f"not set: {', '.join(missing)}; their models are not called"
     return Finding("provider keys", "warning" if missing else "ok", remedy if missing else "all set")
 
 

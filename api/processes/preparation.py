@@ -14,7 +14,7 @@ from router.config.plan import plan_changes, seed
 from router.errors import ConfigInvalid
 from router.signing import load_signer
 from storage.errors import StoreError
-from storage.open import open_store
+from storage.open import open_store, place_of
 from storage.records import State
 from storage.store import Store
 
@@ -53,27 +53,29 @@ def prepare(settings: Settings, config_path: Path | None, say: Say) -> Prepared:
     except StoreError as error:
         raise ConfigInvalid(f"the ledger cannot be opened: {error}") from error
     try:
-        state = _configured(store, settings.store, config_path, say)
+        state = _configured(store, place_of(settings.store), config_path, say)
+        for warning in store.warnings():
+            say(f"Warning: {warning}")
     finally:
         store.close()
     load_signer(settings.store, settings.signing_key_text)  # made now, so that no two workers race for it
     return _bound(settings, keyless=not state.keys)
 
 
-def _configured(store: Store, url: str, config_path: Path | None, say: Say) -> State:
+def _configured(store: Store, place: str, config_path: Path | None, say: Say) -> State:
     """The store's state, seeded from the file if it was empty."""
     state = store.state()
     if config_path is not None:
         document = read_document(config_path)
         if state.config is None:
             plan = seed(store, document, machine_clock, "serve")
-            say(f"The ledger {url} was empty; it now holds {config_path}:\n{plan.text}")
+            say(f"The ledger {place} was empty; it now holds {config_path}:\n{plan.text}")
         else:
             _say_difference(document, state, config_path, say)
         state = store.state()
     if state.config is None:
         raise ConfigInvalid(
-            f"the ledger {url} holds no configuration; start with: pointsman serve --config FILE"
+            f"the ledger {place} holds no configuration; start with: pointsman serve --config FILE"
         )
     for name in missing_keys(Document.model_validate_json(state.config.body), environment()):
         say(f"The environment variable {name} is not set: its models are not called.")

@@ -22,6 +22,7 @@ from api.processes.preparation import Prepared, Say, prepare
 from api.serving.metrics import page_bytes
 from api.settings import Settings
 from router.errors import ConfigInvalid
+from storage.open import place_of
 
 TICK_S = 0.05
 GRACE_S = 1.5
@@ -95,7 +96,8 @@ class Supervisor:
 
     def _announce(self) -> None:
         workers = "1 worker" if self._settings.workers == 1 else f"{self._settings.workers} workers"
-        self._say(f"Pointsman is ready at {self._prepared.url} ({workers}, ledger {self._settings.store})")
+        ledger = place_of(self._settings.store)
+        self._say(f"Pointsman is ready at {self._prepared.url} ({workers}, ledger {ledger})")
         if self._prepared.open:
             self._say(
                 "The ledger holds no key: this machine needs none. Make the first with: pointsman keys add"

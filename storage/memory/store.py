@@ -160,6 +160,10 @@ class MemoryStore:
             self._workers[claim.number] = claim
             return claim.number
 
+    def warnings(self) -> list[str]:
+        """Nothing: a store in memory promises nothing beyond its process."""
+        return []
+
     def close(self) -> None:
         """Finish; further calls raise StoreUnavailable."""
         with self._lock:

@@ -164,6 +164,10 @@ class SqliteStore:
             connection.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", claim)
             return claim.number
 
+    def warnings(self) -> list[str]:
+        """Nothing: SQLite syncs every commit (WAL, synchronous=FULL)."""
+        return []
+
     def close(self) -> None:
         """Finish; further calls raise StoreUnavailable."""
         self._file.close()

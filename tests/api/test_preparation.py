@@ -13,7 +13,9 @@ from router.config.file import read_document
 from router.control import Control
 from router.errors import ConfigInvalid
 from storage.open import open_store
+from storage.redis.store import RedisStore
 from tests.servers.whole import CONFIG
+from tests.storage.redis_server import Server
 
 
 class Desk:
@@ -95,7 +97,7 @@ def test_provider_keys_come_by_the_names_of_the_configuration(desk: Desk) -> Non
         ({"host": "no.such.host.invalid"}, "no address of this machine"),
         ({"host": "192.0.2.1"}, "pointsman keys add"),
         ({"store": "memory:"}, "name a file"),
-        ({"store": "redis://localhost"}, "not yet supported"),
+        ({"store": "redis://127.0.0.1:1"}, "cannot be reached"),
         ({"signing_key": "short"}, "at least 32"),
     ],
 )
@@ -166,3 +168,22 @@ def test_the_signing_key_is_not_in_the_text_of_the_settings() -> None:
     settings = Settings.model_validate({"signing_key": "k" * 40})
     assert "kkk" not in f"{settings!r} {settings} {settings.model_dump_json()}"
     assert settings.signing_key_text == "k" * 40
+
+
+def test_a_shared_ledger_is_named_without_its_password(desk: Desk) -> None:
+    """What a server says at its start is the first thing that people paste into a ticket."""
+    server = Server("--requirepass", "hunter2")
+    try:
+        for place in (f"redis://:hunter2@127.0.0.1:{server.port}/0", f"{server.socket_url}?password=hunter2"):
+            with pytest.raises(ConfigInvalid, match="holds no configuration") as refused:
+                desk.prepare(store=f"{place}{'&' if '?' in place else '?'}prefix=empty")
+            assert "hunter2" not in str(refused.value)
+            with pytest.raises(ConfigInvalid, match="set POINTSMAN_SIGNING_KEY"):
+                desk.prepare(desk.file, store=place)
+        assert f"The ledger redis://127.0.0.1:{server.port}/0 was empty" in desk.said
+        assert "hunter2" not in desk.said
+        store = RedisStore(f"{server.socket_url}?password=hunter2")
+        assert store.state().config is not None
+        store.close()
+    finally:
+        server.stop()

@@ -21,7 +21,6 @@ from storage.open import open_store
 from tests.process.ledger_client import LedgerClient
 
 ROOT = Path(__file__).parents[2]
-KILLS = 10
 CONFIG = """\
 models:
   big: {base_url: "http://127.0.0.1:9/v1", price: {input: 10, output: 20}}
@@ -86,7 +85,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.mark.process
-def test_ten_kills_under_load_lose_nothing_and_count_nothing_twice(server: Server, tmp_path: Path) -> None:
+def test_ten_kills_under_load_lose_nothing_and_count_nothing_twice(
+    server: Server, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     """G1 and G2: the client's fsynced list is compared with the ledger row by row."""
     server.start()
     server.command("start", "cheaper")
@@ -94,7 +95,7 @@ def test_ten_kills_under_load_lose_nothing_and_count_nothing_twice(server: Serve
     client = LedgerClient(f"http://127.0.0.1:{server.port}", tmp_path / "acknowledged.txt", seed=11)
     moments = random.Random(7)
     loaded_s = 0.0
-    for _ in range(KILLS):
+    for _ in range(pytestconfig.getoption("--kills")):
         loaded_s += asyncio.run(under_load(client, server, moments.uniform(0.6, 1.8)))
         server.start()
     asyncio.run(client.run(1.0))

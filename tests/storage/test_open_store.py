@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import StoreIncompatible
+from storage.errors import StoreIncompatible, StoreUnavailable
 from storage.memory.store import MemoryStore
 from storage.open import open_store
 from storage.records import PutConfig
+from storage.redis.store import RedisStore
 from storage.sqlite.store import SqliteStore
+from tests.storage.redis_server import shared_server
 
 
 def test_memory_is_named_by_its_word() -> None:
@@ -33,11 +35,24 @@ def test_a_path_and_a_sqlite_url_name_the_same_file(tmp_path: Path, monkeypatch:
     assert os.listdir(tmp_path) == ["ledger.db"]
 
 
-@pytest.mark.parametrize("scheme", ["redis", "rediss", "valkey", "unix"])
-def test_redis_is_not_yet_supported_and_its_password_not_repeated(scheme: str) -> None:
-    """A store that does not work yet says so, instead of failing at the first request."""
-    with pytest.raises(StoreIncompatible, match="not yet supported; use a path") as caught:
-        open_store(f"{scheme}://:hunter2@localhost/0")
+def test_a_redis_url_names_a_server_over_tcp_or_its_socket() -> None:
+    """Nodes share the store by its address, processes of one machine also by the socket."""
+    server = shared_server()
+    for url in (server.url, server.socket_url):
+        store = open_store(f"{url}?prefix=opened")
+        assert isinstance(store, RedisStore)
+        store.commit([])
+        store.close()
+    store = open_store(f"{server.url}?prefix=opened")
+    assert store.state_version() == 2
+    store.close()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_a_redis_server_that_does_not_answer_is_named_without_its_password(scheme: str) -> None:
+    """The error is read by more people than the URL is meant for."""
+    with pytest.raises(StoreUnavailable, match=rf"{scheme}://127\.0\.0\.1:1/0 cannot be reached") as caught:
+        open_store(f"{scheme}://:hunter2@127.0.0.1:1/0")
     assert "hunter2" not in str(caught.value)
 
 

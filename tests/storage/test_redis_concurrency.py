@@ -63,16 +63,22 @@ def interrupted(scene: Scene, rows: list[Row], meanwhile: list[Row]) -> bool:
 def test_a_batch_is_refused_if_anything_it_looked_at_has_changed(scene: Scene) -> None:
     """Each of these would count twice, or not at all, if the second writer did not look again."""
     ann, bob, cid, dan = (scene.decision(name) for name in ("ann", "bob", "cid", "dan"))
+    outside = scene.decision("eve", epoch=0, degraded=True)
     scene.record(ann, bob, scene.feedback(bob))
     keyed = scene.feedback(dan, idempotency_key="k")
+    tokens = [
+        scene.feedback(bob, values=(("input_tokens", count),), occurred_at_ms=scene.now + count)
+        for count in (5, 6)
+    ]
     older = scene.feedback(bob, 0.0, idempotency_key="k", occurred_at_ms=scene.now - 9)
     cases: dict[str, tuple[list[Row], list[Row]]] = {
         "the unit's row": ([scene.decision("ann")], [scene.call(ann)]),
-        "the decision": ([cid], [cid]),
-        "the call": ([scene.feedback(ann)], [scene.call(ann)]),
-        "the effect": ([scene.feedback(bob, 0.0)], [scene.feedback(bob, 0.0, occurred_at_ms=scene.now + 1)]),
+        "the decision": ([outside], [outside]),
+        "the call": ([scene.call(outside)], [scene.call(outside)]),
+        "the effect": (tokens[:1], tokens[1:]),
         "the try": ([older], [older]),
         "a new unit": ([dan], [keyed]),
+        "the same decision": ([cid], [cid]),
     }
     for what, (rows, meanwhile) in cases.items():
         assert not interrupted(scene, rows, meanwhile), what
@@ -81,9 +87,10 @@ def test_a_batch_is_refused_if_anything_it_looked_at_has_changed(scene: Scene) -
 
 def test_batches_that_share_nothing_do_not_disturb_each_other(scene: Scene) -> None:
     """Workers write other units nearly always; a look at the experiment as a whole would make them queue."""
+    scene.record(scene.decision("first"))
     first, second = scene.outcomes(20), scene.outcomes(20, first=20)
     assert interrupted(scene, first, second)
-    assert sum(cell.counts[0] for cell in scene.store.cells(1)) == 40
+    assert sum(cell.counts[0] for cell in scene.store.cells(1)) == 41
     scene.check()
 
 
@@ -214,7 +221,9 @@ def test_leases_and_numbers_go_to_one_of_those_that_ask_at_once(url: str) -> Non
         store.close()
 
 
-def test_a_report_frozen_between_reading_and_writing_stays(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_frozen_between_reading_and_writing_stays(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The planner that renders a report and the commit that ends the experiment may cross."""
     store = scene.store
     lease = store.acquire_lease("planner", "a", 1_000, 500)

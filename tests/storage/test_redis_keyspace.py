@@ -67,7 +67,9 @@ def test_the_keys_on_a_server_are_those_of_the_page() -> None:
         found = {}
         for key in control.scan_iter():
             pattern = re.sub(
-                r"epochs:\d+", "epochs:<id>", re.sub(r"cells:\d+", "cells:<epoch>", re.sub(r"x:\d+", "x:<id>", key))
+                r"epochs:\d+",
+                "epochs:<id>",
+                re.sub(r"cells:\d+", "cells:<epoch>", re.sub(r"x:\d+", "x:<id>", key)),
             )
             found[pattern] = control.type(key)
             assert control.ttl(key) == -1
@@ -101,7 +103,9 @@ def test_the_rights_on_the_page_are_enough_and_reach_no_other_key() -> None:
         assert store.warnings()
         with pytest.raises(StoreUnavailable, match="lets this user not run"):
             RedisStore(f"redis://{place}?prefix=other")
-        assert not any("flush" in right or right in ("+keys", "+@all", "+@dangerous") for right in rule.split())
+        assert not any(
+            "flush" in right or right in ("+keys", "+@all", "+@dangerous") for right in rule.split()
+        )
     finally:
         server.stop()
 
@@ -124,24 +128,25 @@ def test_no_code_names_all_keys_or_empties_a_server() -> None:
     """KEYS stops a server for seconds, FLUSHALL for good."""
     for path in (ROOT / "storage" / "redis").iterdir():
         if path.suffix in (".py", ".lua"):
-            assert not re.search(r"""["'](KEYS|FLUSHALL|FLUSHDB)["']""", path.read_text(encoding="utf-8")), path
+            assert not re.search(r"""["'](KEYS|FLUSHALL|FLUSHDB)["']""", path.read_text(encoding="utf-8")), (
+                path
+            )
 
 
 def test_numbers_beyond_two_to_the_53rd_stay_exact(new_redis_scene: Callable[[], Scene]) -> None:
     """Decision numbers reach 2^63; a script that took one for a number would round it to a neighbour."""
     scene = new_redis_scene()
     scene.now = LONGEST >> 22
-    scene.start(LONGEST, "long")
-    decisions = [
-        scene.decision(unit, experiment_id=LONGEST, number=LONGEST - unit) for unit in (2, 1, 0)
-    ]
+    scene.start(LONGEST, "long", "long")
+    decisions = [scene.decision(unit, experiment_id=LONGEST, number=LONGEST - unit) for unit in (2, 1, 0)]
     scene.record(*decisions, *map(scene.call, decisions), *map(scene.feedback, decisions))
     numbers = [LONGEST - 2, LONGEST - 1, LONGEST]
     for kind in ("decisions", "calls", "feedback"):
         assert [row["number"] for row in scene.store.export(kind)] == numbers
     assert scene.store.cells(LONGEST)[0].counts[0] == 3
     assert scene.store.traffic()[0].experiment_id == LONGEST
-    (row,) = scene.store.state().experiments
+    row = scene.store.experiment("long")
+    assert row is not None
     assert (row.id, row.created_at_ms) == (LONGEST, LONGEST >> 22)
 
 
@@ -214,14 +219,14 @@ def new_redis_scene() -> Iterator[Callable[[], Scene]]:
 def test_a_url_is_shown_without_its_secrets() -> None:
     """What names the server in errors must not open it."""
     shown = {
-        "redis://ann:hunter2@db:6380/3?prefix=p": ("redis://db:6380/3", "p"),
-        "rediss://:hunter2@db?ssl_ca_certs=/ca.pem": ("rediss://db:6379/0", "pm"),
-        "redis://[::1]:7000": ("redis://[::1]:7000/0", "pm"),
-        "unix://ann@/run/redis.sock?db=2&password=hunter2": ("unix:///run/redis.sock", "pm"),
+        "redis://ann:hunter2@db:6380/3?prefix=p": ("redis://db:6380/3", "p:{state}:meta"),
+        "rediss://:hunter2@db?ssl_ca_certs=/ca.pem": ("rediss://db:6379/0", "pm:{state}:meta"),
+        "redis://[::1]:7000": ("redis://[::1]:7000/0", "pm:{state}:meta"),
+        "unix://ann@/run/redis.sock?db=2&password=hunter2": ("unix:///run/redis.sock", "pm:{state}:meta"),
     }
-    for url, (where, prefix) in shown.items():
+    for url, (where, meta) in shown.items():
         address = parse_address(url)
-        assert (address.where, address.prefix) == (where, prefix)
+        assert (address.where, address.keys.state("meta")) == (where, meta)
         assert "hunter2" not in repr(address)
 
 

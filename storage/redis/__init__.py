@@ -1,0 +1,1 @@
+"""The Redis store: one state and one ledger that several machines share."""
