@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from api.commands import configuration, doctor, experiments, keys, ledger, replay, routes, server
+from api.commands import configuration, doctor, experiments, keys, ledger, power, replay, routes, server
 from api.commands.errors import Guarded
 from api.commands.options import Where
 
@@ -29,6 +29,7 @@ app.command("start")(experiments.start)
 app.command("pause")(experiments.pause)
 app.command("stop")(experiments.stop)
 app.command("report")(experiments.report)
+app.command("power")(power.power)
 app.command("promote")(experiments.promote)
 app.command("rollback")(routes.rollback)
 app.command("routes")(routes.routes)

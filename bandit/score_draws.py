@@ -1,0 +1,35 @@
+"""Joint draws of every arm's reward and cost, as an objective scores them.
+
+Every normal is used with both signs, which halves the time and steadies the result. Draws are taken in blocks
+that stay in the processor's cache, arm by arm in memory as each later step runs along one arm.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit.cells import Floats
+from bandit.contrast import Contrasts
+from bandit.costs import Costs
+
+BLOCK = 512
+
+
+@dataclass(frozen=True)
+class JointDraws:
+    """Both of shape (draws, arms)."""
+
+    rewards: Floats
+    """Rewards per request."""
+    costs_usd: Floats
+    """Costs per request."""
+
+
+def joint_draws(rewards: Contrasts, costs: Costs, generator: np.random.Generator, draws: int) -> JointDraws:
+    """At least `draws` joint draws from the posteriors, a multiple of 512."""
+    arms, drawn = rewards.mean.size, []
+    for _ in range(max(1, -(-draws // BLOCK))):
+        half = generator.standard_normal((2, arms, BLOCK // 2))
+        of_reward, of_cost = np.concatenate([half, -half], axis=2).transpose(0, 2, 1)
+        drawn.append((rewards.draws(of_reward), costs.draws(of_cost)))
+    return JointDraws(*(np.concatenate(part) for part in zip(*drawn, strict=True)))

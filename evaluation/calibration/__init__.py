@@ -1,0 +1,1 @@
+"""Calibration: error rates, coverage, durations and regret of what production runs, against the promised bars."""
