@@ -13,6 +13,7 @@ from math import isfinite, pi
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandit.cells import Floats
 
@@ -119,17 +120,14 @@ class Environment:
         arms = len(self.rates)
         if arms < 1 or not all(0 <= rate <= 1 for rate in self.rates):
             raise ValueError(f"rates == {self.rates}, must be chances in [0, 1], one for each arm")
-        for name, given, high in (("costs_usd", self.costs_usd, np.inf), ("feedback", self.feedback, 1.0)):
-            if given and (
-                len(given) != arms
-                or not all(0 <= each <= high < np.inf or 0 <= each < high for each in given)
-            ):
-                raise ValueError(f"{name} == {given}, must be {arms} numbers, one for each arm, in range")
+        _check_entries("costs_usd", self.costs_usd, arms, np.inf)
+        _check_entries("feedback", self.feedback, arms, 1.0)
         if not 0 <= self.cost_variation < np.inf:
             raise ValueError(f"cost_variation == {self.cost_variation:g}, must be finite and >= 0")
-        named = [arm for each in (*self.shapes, *self.cost_shapes, *self.delays) for arm in each.arms or ()]
+        moving = [each.arms for each in (*self.shapes, *self.cost_shapes)]
+        named = {arm for group in (*moving, *(delay.arms for delay in self.delays)) for arm in group or ()}
         if not all(0 <= arm < arms for arm in named):
-            raise ValueError(f"shapes and delays name arms {sorted(set(named))}, there are 0 to {arms - 1}")
+            raise ValueError(f"shapes and delays name arms {sorted(named)}, there are 0 to {arms - 1}")
 
     @property
     def arms(self) -> int:
@@ -156,7 +154,7 @@ class Environment:
         """Share of units with feedback, by arm."""
         return np.array(self.feedback or (1.0,) * self.arms)
 
-    def delays_of(self, arm: Floats | np.ndarray, success: Floats | np.ndarray) -> Floats:
+    def delays_of(self, arm: NDArray[np.int64], success: Floats) -> Floats:
         """Mean delay of feedback of units on these arms with a share `success` of good requests."""
         means = np.zeros((self.arms, 2))
         for delay in self.delays:
@@ -164,7 +162,15 @@ class Environment:
                 delay.failure,
                 delay.success,
             )
-        return means[arm, 0] + (means[arm, 1] - means[arm, 0]) * success
+        result: Floats = means[arm, 0] + (means[arm, 1] - means[arm, 0]) * success
+        return result
+
+
+def _check_entries(name: str, given: tuple[float, ...], arms: int, high: float) -> None:
+    if given and (len(given) != arms or not all(0 <= each <= high and isfinite(each) for each in given)):
+        raise ValueError(
+            f"{name} == {given}, must be {arms} finite numbers in [0, {high:g}], one for each arm"
+        )
 
 
 def _movement(shapes: tuple[Shape, ...], time: Floats, arms: int) -> Floats:
