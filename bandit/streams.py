@@ -5,7 +5,7 @@ somebody else assigns. `Units.cells_by` sums those whose feedback has arrived: a
 has arrived is a different one from one that waits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +59,19 @@ class Potential:
 
     def chosen(self, arm: Integers) -> Units:
         """The units as somebody assigned them."""
-        pick = np.arange(arm.size)
-        first = self.of_arm[0]
-        reward, cost, arrives = (
-            np.stack([getattr(units, name) for units in self.of_arm])[arm, pick]
-            for name in ("reward", "cost_usd", "arrives")
+        first, pick = self.of_arm[0], np.arange(arm.size)
+
+        def taken(each: Callable[[Units], Floats]) -> Floats:
+            return np.stack([each(units) for units in self.of_arm])[arm, pick]
+
+        return Units(
+            arm,
+            first.at,
+            first.requests,
+            taken(lambda units: units.reward),
+            taken(lambda units: units.cost_usd),
+            taken(lambda units: units.arrives),
         )
-        return Units(arm, first.at, first.requests, reward, cost, arrives)
 
 
 def draw(

@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> int:
             f"{bar.state:>20}  {bar.name}: {bar.measured}, promised {bar.promised}",
             markup=False,
             highlight=False,
+            soft_wrap=True,
         )
     return int(any(bar.missed for bar in judged))
 
@@ -48,13 +49,24 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="calibration", description="Run the calibration and write its document."
     )
-    parser.add_argument("--nulls", type=int, default=400, help="replications of each null scenario")
-    parser.add_argument("--powers", type=int, default=200, help="replications of each power scenario")
-    parser.add_argument("--regret", type=int, default=100, help="replications of each regret setting")
+    parser.add_argument("--nulls", type=_replications, default=400, help="replications of each null scenario")
+    parser.add_argument(
+        "--powers", type=_replications, default=200, help="replications of each power scenario"
+    )
+    parser.add_argument(
+        "--regret", type=_replications, default=100, help="replications of each regret setting"
+    )
     parser.add_argument("--seed", type=int, default=20_261_120)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--out", type=Path, default=Path("docs/calibration.md"))
     return parser
+
+
+def _replications(text: str) -> int:
+    """A number from which a mean and its error can be told."""
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} replications; give a whole number of at least 2")
+    return int(text)
 
 
 def _shown(plan: Plan, jobs: int) -> Results:

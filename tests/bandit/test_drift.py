@@ -110,6 +110,28 @@ def test_a_shock_common_to_an_epoch_changes_nothing(seed, size):
         assert one.change == pytest.approx(0, abs=1e-8)
 
 
+def test_the_change_is_the_difference_of_two_regressions_with_a_base_per_epoch():
+    """Known answer: least squares on epoch and arm dummies in each half, compared by common weights."""
+    rates = steady(0.5, 0.6, 0.4, epochs=60)
+    rates[30:, 2] += 0.2
+    cells = drawn(rates, 8)
+    squares = cells.product(Z.TOTAL, Z.TOTAL) - cells.total(Z.TOTAL) ** 2 / cells.n
+    variances = (squares.sum(axis=0) + 0.25) / ((cells.n - 1).sum(axis=0) + 1)
+
+    def effects(span: slice) -> np.ndarray:
+        n, mean = cells.n[span], cells.total(Z.TOTAL)[span] / cells.n[span]
+        epochs, arms = n.shape
+        design = np.hstack([np.repeat(np.eye(epochs), arms, axis=0), np.tile(np.eye(arms), (epochs, 1))])
+        root = np.sqrt(n / variances).ravel()
+        return np.linalg.lstsq(design * root[:, None], mean.ravel() * root, rcond=None)[0][epochs:]
+
+    moved = effects(slice(30, None)) - effects(slice(30))
+    fewest = np.minimum(cells.n[:30].sum(axis=0), cells.n[30:].sum(axis=0))
+    found = drifts(cells)[2]
+    assert found.recent_epochs == 30
+    assert found.change == pytest.approx(moved[2] - moved[:2] @ fewest[:2] / fewest[:2].sum(), abs=1e-9)
+
+
 def test_reordering_the_arms_reorders_the_answers():
     """Nobody is a control here."""
     cells, order = drawn(steady(0.5, 0.6, 0.4, 0.3), 5), [2, 0, 3, 1]
@@ -147,11 +169,13 @@ def test_an_arm_that_was_dropped_or_joined_late_does_not_disturb_the_others():
 
 
 def test_identical_outcomes_are_not_certain():
-    """Fifty successes then forty-nine of fifty: a variance of zero would call that drift."""
+    """A judge that says .5 fifty times and then .501 has a variance of zero, but has not drifted."""
     n = np.full((20, 2), 25.0)
-    s = n.copy()
-    s[-1, 0] -= 1
-    assert not any(each.alarm for each in drifts(cells_of(n, s)))
+    scores = np.full((20, 2), 0.5)
+    scores[15:, 0] = 0.501
+    cells = cells_of(n, n * scores)
+    cells.sums[..., Z.TOTAL, Z.TOTAL] = n * scores**2
+    assert not any(each.alarm for each in drifts(cells))
 
 
 def test_an_impossible_range_is_refused():

@@ -57,9 +57,9 @@ def test_every_live_arm_keeps_four_tenths_over_k_and_dropped_arms_nothing():
     shares = learn_shares(cells, settings(10), (3, 1))
     assert shares.min() >= 0.04 - 1e-9
     assert shares.sum() == pytest.approx(1)
-    fewer = learn_shares(cells, settings(10, dropped=(0, 4, 5, 6, 7, 8, 9)), (3, 1))
-    assert (fewer[[0, 4, 5, 6, 7, 8, 9]] == 0).all()
-    assert fewer[[1, 2, 3]].min() >= 0.4 / 3 - 1e-9
+    fewer = learn_shares(cells, settings(10, dropped=(2, 3, 4, 5, 6, 7, 8)), (3, 1))
+    assert (fewer[2:9] == 0).all()
+    assert fewer[9] == pytest.approx(0.4 / 3, abs=1e-6), "far behind, it keeps the floor of three arms"
     assert learn_shares(cells, settings(10, dropped=tuple(range(1, 10))), (3, 1)).tolist() == [1] + [0] * 9
 
 

@@ -1,6 +1,7 @@
 """A short calibration through production's tick: its bars hold, and mutations of the statistics break them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from statsmodels.stats.power import NormalIndPower
 
 from evaluation.calibration.bars import bars, interval, rare_enough
 from evaluation.calibration.document import Circumstances, document
-from evaluation.calibration.regret import Setting, installed, regret
+from evaluation.calibration.regret import Setting, installed, regret, settings
 from evaluation.calibration.rivals import Pooled, chance_better, difference_z, likelihood_ratio
 from evaluation.calibration.run import Plan, Results, calibrate
 from evaluation.calibration.scenarios import at_margin, fixed_units, flat, late, nulls, powers
@@ -160,3 +161,10 @@ def test_the_document_says_what_was_run_and_what_was_missed(short):
     assert f"Replications per scenario: {RUNS}; seed 5." in text
     assert f"missed: {LATE.title}: wrong promotion" in text
     assert f"| {LATE.title} | {EPOCHS} | {RUNS} | 1.000 (0.912 to 1.000) |" in text
+
+
+def test_the_written_document_reports_every_scenario_and_setting():
+    """A scenario that is added or renamed asks for a new run of `make calibrate`."""
+    text = (Path(__file__).parents[2] / "docs" / "calibration.md").read_text(encoding="utf-8")
+    for one in (*nulls(1), *powers(1), *settings(1)):
+        assert f"| {one.title} |" in text

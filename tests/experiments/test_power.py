@@ -8,7 +8,9 @@ import pytest
 
 from bandit.allocation import Allocation, allocate
 from bandit.cells import Cells, Z
+from bandit.environments import Environment, Users
 from bandit.objectives import Objective
+from bandit.streams import history, spans
 from experiments.effects import mean_differences
 from experiments.evidence import Evidence
 from experiments.expectations import Expectations, expectations
@@ -16,6 +18,7 @@ from experiments.fixed_horizon import planned_units
 from experiments.needs import data_units, needs
 from experiments.power import PACES, detectable, joint_units, plan
 from experiments.sequence import Sequence
+from experiments.units import PRIMARY
 from tests.experiments.looks import Arm, Trial, experiment
 
 HARDEST = Expectations(reward_variance=0.25, rarer_rate=0.5)
@@ -219,6 +222,15 @@ def test_evidence_replaces_the_hardest_case_once_there_is_enough():
         detectable(Sequence(0.05, 0.03), known.information)
     )
     assert plan(experiment(), HARDEST).detectable_now is None
+
+
+def test_units_of_several_requests_are_planned_as_they_vary():
+    """Four requests a unit vary a quarter as much; a taste of users' own makes them vary more again."""
+    for rate_sd, variance in ((0.0, 0.25 / 4), (0.2, 0.25 / 4 + 0.2**2)):
+        world = Environment((0.5, 0.5), users=Users(4.0, rate_sd))
+        units = list(spans(world, np.full((4, 2), 0.5), 5000, np.random.default_rng(1)))
+        known = replace(evidence(2500, 1250.0), cells={PRIMARY: history(units, 2.0, 2)})
+        assert expectations(experiment(), known).reward_variance == pytest.approx(variance, rel=0.15)
 
 
 def test_identical_outcomes_are_not_planned_as_certain():
