@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from experiments.duration import DurationMs
 from experiments.names import ExperimentName, Name, TaskName
 
-Mode = Literal["ab", "earn"]
+Mode = Literal["ab", "learn", "earn"]
 Unit = Literal["request", "conversation", "user"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
@@ -194,7 +194,7 @@ class Experiment(Declared):
     @field_validator("mode", mode="before")
     @classmethod
     def _mode_not_yet(cls, mode: object) -> object:
-        return _refuse_not_yet("mode", mode, ("shadow", "learn"), "ab or earn")
+        return _refuse_not_yet("mode", mode, ("shadow",), "ab, learn or earn")
 
     @field_validator("candidates", "shares", "ramp", "guardrails", mode="before")
     @classmethod

@@ -46,7 +46,9 @@ def check_health(definition: Experiment, everything: Evidence, mature: Evidence)
     degraded = sum(everything.degraded)
     total = degraded + int(everything.counts["assigned"].sum())
     alarm = f"traffic was not split as decided ({assigned.sentence})" if assigned.alarm else None
-    warnings = tuple(_warnings(definition, called, feedback, missing, (degraded, total))) if alarm is None else ()
+    warnings = (
+        tuple(_warnings(definition, called, feedback, missing, (degraded, total))) if alarm is None else ()
+    )
     return Health(
         alarm=alarm,
         doubt=warnings[0] if warnings else None,

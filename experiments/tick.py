@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bandit.allocation import Allocation, allocate
+from bandit.learning import learn_shares
 from bandit.objectives import Objective
 from experiments.comparison import Comparison, compare
 from experiments.definition import Experiment
@@ -168,7 +169,8 @@ def next_shares(
     number: int,
     now_ms: int,
 ) -> tuple[float, ...]:
-    """Shares of epoch `number`: given ones in mode ab, Thompson sampling in mode earn; none for dropped arms."""
+    """Shares of epoch `number`: given ones in mode ab, top-two sampling in mode learn, Thompson sampling in mode
+    earn; none for dropped arms."""
     if definition.mode == "ab":
         return _given(definition, gone, number)
     objective = definition.objective
@@ -180,7 +182,8 @@ def next_shares(
     )
     arrived = everything.arrived(definition, now_ms)
     current = everything.in_series(everything.epochs[-1].cost_series)
-    shares = allocate(arrived.metric(PRIMARY), settings, (standing.seed, number), current.metric(COST))
+    split = learn_shares if definition.mode == "learn" else allocate
+    shares = split(arrived.metric(PRIMARY), settings, (standing.seed, number), current.metric(COST))
     return tuple(shares.tolist())
 
 

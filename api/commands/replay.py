@@ -31,7 +31,8 @@ def replay(
         int, typer.Option("--repeat", min=1, max=1_000, help="Times each prompt is served.")
     ] = 1,
     mode: Annotated[
-        Literal["earn", "ab"], typer.Option("--mode", help="Bandit, or an even split throughout.")
+        Literal["earn", "learn", "ab"],
+        typer.Option("--mode", help="Serve well, find the winner fast, or an even split throughout."),
     ] = "earn",
     objective: Annotated[
         Objective, typer.Option("--objective", help="What the shares maximise.")

@@ -182,3 +182,15 @@ def test_cells_equal_their_recomputation_after_a_whole_run(small_world: World) -
     for cell, again in zip(kept, recounted, strict=True):
         for metric, moments in again.moments.items():
             assert cell.moments[metric] == pytest.approx(moments, rel=1e-9, abs=1e-12)
+
+
+def test_mode_learn_splits_between_the_leader_and_its_challengers() -> None:
+    """It finds the winner and does not let the leader take everything before the verdict."""
+    made = world(document(experiments={"cheaper": experiment(mode="learn")}))
+    serve(made, 2_500, {"dear": 0.8, "cheap": 0.84})
+    row = made.control.experiment("cheaper")
+    epochs = [epoch for epoch in made.store.epochs(row.id) if epoch.number > 1]
+    assert len(epochs) >= 5
+    assert all(0.2 - 1e-9 <= min(epoch.shares) and max(epoch.shares) <= 0.7 for epoch in epochs)
+    assert '"kind":"promote"' in made.control.report("cheaper").body
+    made.close()
