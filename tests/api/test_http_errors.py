@@ -27,7 +27,9 @@ def errors(root: type[PointsmanError]) -> Iterator[type[PointsmanError]]:
 def test_every_error_has_its_place_in_the_table() -> None:
     """A code without a status would turn a clean refusal into a crash."""
     known = [
-        kind for kind in errors(PointsmanError) if kind.__module__ in (router.errors.__name__, "api.serving.problems")
+        kind
+        for kind in errors(PointsmanError)
+        if kind.__module__ in (router.errors.__name__, "api.serving.problems")
     ]
     assert {BodyTooLarge, Forbidden, StoreDown} < set(known)
     for kind in known:

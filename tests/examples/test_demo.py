@@ -182,7 +182,9 @@ def wait_for(process: "subprocess.Popen[str]", awaited: str, within_s: float) ->
     while awaited not in said:
         assert time.monotonic() < deadline, f"the demo did not print {awaited!r}: {said}"
         if select.select([process.stdout], [], [], 0.2)[0]:
-            piece = os.read(process.stdout.fileno(), 65_536)  # a buffering reader would hide lines from select
+            piece = os.read(
+                process.stdout.fileno(), 65_536
+            )  # a buffering reader would hide lines from select
             assert piece, f"the demo ended: {said}"
             said += piece.decode()
     found = re.search(r"serves at (http://[\d.:]+\d)", said)
