@@ -16,7 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = "import sys; from pathlib import Path; from api.processes.serve import serve; from api.settings import Settings; "
+PROGRAM = (
+    "import sys; from pathlib import Path; "
+    "from api.processes.serve import serve; from api.settings import Settings; "
+)
 START = PROGRAM + "sys.exit(serve(Settings(), Path(sys.argv[1]) if len(sys.argv) > 1 else None))"
 CONFIG = """
 models:
