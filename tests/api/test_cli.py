@@ -1,57 +1,19 @@
 """The command line on a store: what it prints, what it changes, and the exit codes scripts rely on."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from api.cli import app
-from api.commands.doctor import examine
 from storage.open import open_store
-from storage.sqlite.health import remote_file_system
+from tests.api.shell import EXAMPLE, ROOT, Shell
 
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "pointsman.yaml"
 DOCS = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-
-
-class Shell:
-    """Runs commands on one store."""
-
-    def __init__(self, store: Path) -> None:
-        self.store = store
-
-    def run(self, *arguments: str, code: int = 0) -> Result:
-        """The result of a command, whose exit code must be as expected."""
-        result = CliRunner().invoke(app, ["--store", str(self.store), *arguments])
-        assert result.exit_code == code, (result.output, result.exception)
-        assert "Traceback" not in result.output
-        return result
-
-    def json(self, *arguments: str) -> list[dict[str, object]]:
-        """The rows of a listing."""
-        rows: list[dict[str, object]] = json.loads(self.run(*arguments, "--format", "json").stdout)
-        return rows
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Shell:
-    """A shell without a ledger yet."""
-    return Shell(tmp_path / "ledger.sqlite")
-
-
-@pytest.fixture
-def shell(fresh: Shell) -> Shell:
-    """A shell whose ledger holds the example configuration."""
-    fresh.run("apply", str(EXAMPLE), "--why", "first")
-    return fresh
 
 
 def commands() -> dict[str, object]:
@@ -302,59 +264,6 @@ def test_tick_yields_to_another_planner(shell: Shell) -> None:
     assert "another planner is at work" in shell.run("tick").stdout
 
 
-def test_doctor_finds_a_sound_installation_sound(shell: Shell) -> None:
-    """Missing provider keys are named, never shown, and warn only: a library user may not need them."""
-    rows = {str(row["check"]): row for row in shell.json("doctor")}
-    assert {name for name, row in rows.items() if row["state"] == "fault"} == set()
-    assert rows["integrity"]["found"] == "sound"
-    assert "not set: ANTHROPIC_API_KEY" in str(rows["provider keys"]["found"])
-
-
-def test_doctor_before_the_first_start_makes_nothing(fresh: Shell) -> None:
-    """Looking must not create the ledger it looks for."""
-    assert "does not exist yet" in fresh.run("doctor").stdout
-    assert not fresh.store.exists()
-
-
-@pytest.mark.parametrize(
-    ("harm", "check"),
-    [
-        (lambda path: path.chmod(0o644), "ledger's mode"),
-        (lambda path: path.write_bytes(b"no ledger at all" * 100), "integrity"),
-        (lambda path: _key_for_all(path), "signing key"),
-        (lambda path: _tear(path), "integrity"),
-    ],
-    ids=["readable by all", "another file", "signing key readable by all", "torn page"],
-)
-def test_doctor_exits_with_4_on_a_fault(shell: Shell, harm: object, check: str) -> None:
-    """A supervisor restarts or pages on this code."""
-    assert callable(harm)
-    harm(shell.store)
-    rows = json.loads(shell.run("doctor", "--format", "json", code=4).stdout)
-    assert check in [row["check"] for row in rows if row["state"] == "fault"]
-
-
-def _key_for_all(path: Path) -> None:
-    key = path.with_name(path.name + ".signing-key")
-    key.write_text("k" * 64, encoding="utf-8")
-    key.chmod(0o640)
-
-
-def _tear(path: Path) -> None:
-    """Overwrite a page in the middle of the file with noise."""
-    raw = bytearray(path.read_bytes())
-    raw[8192:12288] = os.urandom(4096)
-    path.write_bytes(bytes(raw))
-
-
-def test_doctor_knows_file_systems_on_which_locks_fail(tmp_path: Path) -> None:
-    """WAL on a network share loses data without a word."""
-    mounts = "disk / ext4 rw 0 0\nnas:/x /srv/share nfs4 rw 0 0\n"
-    assert remote_file_system(Path("/srv/share/a/ledger.sqlite"), mounts) == "nfs4"
-    assert remote_file_system(Path("/srv/shared/ledger.sqlite"), mounts) is None
-    assert [finding.state for finding in examine(str(tmp_path / "none.sqlite"))] == ["warning"]
-
-
 def test_a_store_of_another_kind_is_one_clear_line() -> None:
     """Its URL may hold a password, so only the place is named."""
     result = CliRunner().invoke(app, ["--store", "redis://:hunter2@127.0.0.1:1", "experiments"])
@@ -386,69 +295,3 @@ def test_store_and_url_together_are_wrong_usage() -> None:
     """It would be unclear which of them a command changed."""
     result = CliRunner().invoke(app, ["--store", "x", "--url", "http://127.0.0.1:9", "routes"])
     assert result.exit_code == 2
-
-
-def _pointsman(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
-    command = [sys.executable, "-m", "pointsman", *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def test_the_program_itself_speaks_and_exits_as_promised(tmp_path: Path) -> None:
-    """The runner above is not the shell: here is the real process, its streams and its exit status."""
-    assert _pointsman("validate", str(EXAMPLE), cwd=tmp_path).returncode == 0
-    applied = _pointsman("apply", str(EXAMPLE), cwd=tmp_path)
-    assert (applied.returncode, applied.stderr) == (0, "")
-    assert (tmp_path / "pointsman.sqlite").exists()
-    missing = _pointsman("start", "nope", cwd=tmp_path)
-    assert (missing.returncode, missing.stdout) == (1, "")
-    assert missing.stderr == "error: there is no experiment 'nope'\n"
-    assert _pointsman("nope", cwd=tmp_path).returncode == 2
-
-
-def test_serve_with_a_broken_file_starts_nothing(tmp_path: Path) -> None:
-    """Problems are told before a port is taken or a ledger is configured."""
-    broken = tmp_path / "broken.yaml"
-    broken.write_text("models: {}\n", encoding="utf-8")
-    done = _pointsman("serve", "--config", str(broken), "--port", "0", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"{broken}:1:1: default: is missing" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_reader_that_stops_reading_is_no_error(shell: Shell) -> None:
-    """`pointsman audit | head -1` must end quietly."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "pointsman", "--store", str(shell.store), "audit"]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert b"Traceback" not in process.stderr.read()
-
-
-def test_help_needs_none_of_the_heavy_libraries(tmp_path: Path) -> None:
-    """Completion and scripts call it often; it must not load the engine to say what it can do."""
-    code = (
-        "import sys\n"
-        "from typer.testing import CliRunner\n"
-        "from api.cli import app\n"
-        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
-        "print(sorted({name.split('.')[0] for name in sys.modules} & {'numpy', 'scipy', 'pydantic', 'fastapi', "
-        "'sqlite3', 'router', 'storage', 'experiments'}))\n"
-    )
-    environment = {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert done.stdout == "[]\n"
