@@ -83,8 +83,8 @@ def _verdict(paper: _Paper) -> Iterator[str]:
         yield from paper.words(f"Still needed: {', '.join(needed)}")
     yield from paper.words(
         f"So far: {figures.units(report.units)} units ({figures.units(report.mature_units)} mature), "
-        f"{figures.units(report.units_per_day)} a day, {figures.units(report.epochs)} epochs "
-        f"({figures.units(report.mature_epochs)} mature), {figures.units(report.looks)} looks"
+        f"{figures.units(report.units_per_day)} a day; epochs: {figures.units(report.epochs)} "
+        f"({figures.units(report.mature_epochs)} mature), looks: {figures.units(report.looks)}"
     )
 
 

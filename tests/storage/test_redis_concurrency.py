@@ -46,7 +46,7 @@ def batch_of(*rows: Row) -> Batch:
             caught.append(batch)
             return []
 
-    Scene(Catcher()).record(*rows)  # type: ignore[arg-type]
+    Scene(Catcher()).record(*rows)  # type: ignore[arg-type]  # it catches batches and is no whole store
     return caught[0]
 
 

@@ -226,7 +226,7 @@ def test_a_key_of_a_wrong_type_is_refused_before_anything_is_written(place: str)
     keys = store._server.keys
     scene = Scene(store)
     scene.start()
-    foreign = keys.cells(1, 1) if place == "cells" else keys.ledger(1, place)  # type: ignore[arg-type]
+    foreign = keys.cells(1, 1) if place == "cells" else keys.ledger(1, place)  # type: ignore[arg-type]  # places are a literal type
     control.set(foreign, "foreign")
     decision = scene.decision()
     with pytest.raises(StoreIncompatible, match="another type"):
