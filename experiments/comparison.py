@@ -80,6 +80,7 @@ class Comparison:
     cost_lower: float
     reward_floor_lower: float | None
     """One-sided lower bound of the candidate's own mean reward, where `min_reward` is set."""
+    reward_floor_upper: float | None
     guardrails: tuple[GuardrailEffect, ...]
     p_not_worse: float
     p_superior: float
@@ -188,6 +189,7 @@ def _tested(definition: Experiment, found: _Estimates) -> Comparison:
         cost_upper=relative.upper(found.cost),
         cost_lower=relative.lower(found.cost),
         reward_floor_lower=None if objective.min_reward is None else margin.lower(found.own_reward),
+        reward_floor_upper=None if objective.min_reward is None else margin.upper(found.own_reward),
         guardrails=tuple(
             _guard(rule, estimate, alpha)
             for rule, estimate in zip(definition.guardrails, found.guards, strict=True)

@@ -79,7 +79,7 @@ def candidacy(definition: Experiment, comparison: Comparison, volume: Volume) ->
     rules = (
         data,
         _not_worse(definition, comparison, volume, settled=data.state == "holds"),
-        *_floor(definition, comparison),
+        *_floor(definition, comparison, settled=data.state == "holds"),
         _gain(definition, comparison),
         *(_guardrail(effect) for effect in comparison.guardrails),
         _served(comparison, volume),
@@ -138,10 +138,14 @@ def _not_worse(definition: Experiment, comparison: Comparison, volume: Volume, s
     return Rule("not_worse", "open", f"reward may be {low:+.4f} against the control; bound {bound:+g}")
 
 
-def _floor(definition: Experiment, comparison: Comparison) -> tuple[Rule, ...]:
-    least, lower = definition.objective.min_reward, comparison.reward_floor_lower
-    if least is None or lower is None:
+def _floor(definition: Experiment, comparison: Comparison, settled: bool) -> tuple[Rule, ...]:
+    """The absolute bound on the candidate's own reward; on enough data it can be shown to be missed."""
+    least = definition.objective.min_reward
+    lower, upper = comparison.reward_floor_lower, comparison.reward_floor_upper
+    if least is None or lower is None or upper is None:
         return ()
+    if settled and upper < least:
+        return (Rule("min_reward", "fails", f"mean reward is at most {upper:.4f}; bound {least:g}"),)
     state: State = "holds" if lower > least else "open"
     return (Rule("min_reward", state, f"mean reward is at least {max(lower, -1e9):.4f}; bound {least:g}"),)
 

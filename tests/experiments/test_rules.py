@@ -111,7 +111,7 @@ def test_a_few_early_failures_are_no_harm():
 
 def test_an_absolute_floor_is_a_rule_of_its_own():
     """As good as the control is not good enough where the control is bad."""
-    for least, state in ((0.7, "holds"), (0.79, "open")):
+    for least, state in ((0.7, "holds"), (0.79, "open"), (0.9, "fails")):
         found = states(trial(DEAR, Arm(500, 400, 0.005), objective={"min_reward": least}))
         assert found["min_reward"] == state
     assert "min_reward" not in states(trial(DEAR, DEAR))

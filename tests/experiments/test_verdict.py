@@ -177,6 +177,13 @@ def test_an_absolute_floor_keeps_a_cheap_candidate_waiting():
     assert found.look().verdict.kind is Kind.KEEP_RUNNING
 
 
+def test_a_candidate_below_the_absolute_floor_goes():
+    """It could never be promoted, and its users get too little meanwhile."""
+    seen = trial(DEAR, CHEAP, objective={"min_reward": 0.9}).look()
+    assert seen.verdict.kind is Kind.ROLL_BACK
+    assert "mean reward is at most 0.8" in seen.verdict.sentence
+
+
 def test_the_surviving_candidate_with_the_best_objective_is_promoted():
     """Both pass; the cheaper one leads."""
     verdict = trial(DEAR, CHEAP, Arm(500, 400, 0.004)).look().verdict
