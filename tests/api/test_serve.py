@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,18 @@ def until(condition: Callable[[], object], within_s: float = 20.0, log: Callable
         time.sleep(0.02)
 
 
+def assigned(server: Server, user: str) -> dict[str, Any]:
+    """A decision of the experiment: a worker follows the store within a quarter of a second, not at once."""
+    found: dict[str, Any] = {"experiment": None}
+
+    def inside() -> bool:
+        found.update(server.ask("POST", "/v1/route", {"task": "support", "user": user})[1])
+        return bool(found["experiment"])
+
+    until(inside)
+    return found
+
+
 def test_the_loop_runs_over_http(server: Server) -> None:
     """Start an experiment, route, report the outcome, read the report of the planner."""
     assert server.ask("POST", "/v1/experiments/cheaper/start")[0] == 200
@@ -48,16 +61,15 @@ def test_the_loop_runs_over_http(server: Server) -> None:
 
     until(routed)
     for number in range(40):
-        decision = server.ask("POST", "/v1/route", {"task": "support", "user": f"u{number}"})[1]
+        decision = assigned(server, f"u{number}")
         outcome = {"decision_id": decision["decision_id"], "value": number % 2, "cost_usd": 0.01}
-        if decision["experiment"]:
-            assert server.ask("POST", "/v1/feedback", outcome) == (
-                202,
-                {
-                    "results": [{**_result(decision["decision_id"]), "effective": float(number % 2)}],
-                    "state": "applied",
-                },
-            )
+        assert server.ask("POST", "/v1/feedback", outcome) == (
+            202,
+            {
+                "results": [{**_result(decision["decision_id"]), "effective": float(number % 2)}],
+                "state": "applied",
+            },
+        )
     until(lambda: (server.ask("GET", "/v1/experiments/cheaper")[1]["units"] or 0) >= 20, log=server.log)
     status, report = server.ask("GET", "/v1/experiments/cheaper/report")
     assert (status, report["experiment"]) == (200, "cheaper")
@@ -320,8 +332,10 @@ def test_a_store_with_a_key_may_be_served_to_others(tmp_path: Path) -> None:
 
 
 def _start_experiment(server: Server) -> None:
+    """Start it and wait until every worker follows; ten answers in a row hardly come from one of two alone."""
     server.ask("POST", "/v1/experiments/cheaper/start")
-    until(lambda: server.ask("POST", "/v1/route", {"task": "support", "user": "u"})[1]["experiment"])
+    request = {"task": "support", "user": "u"}
+    until(lambda: all(server.ask("POST", "/v1/route", request)[1]["experiment"] for _ in range(10)))
 
 
 def _acknowledge(server: Server, user: str) -> str:
