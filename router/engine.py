@@ -5,14 +5,17 @@ for at most 50 ms; when that fails the decision is taken all the same and flagge
 """
 
 import asyncio
+import os
 import threading
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from router.choose import Decision, Placement, RouteRequest, choose, place
 from router.clock import Clock, machine_clock
 from router.decision_id import Numbers, Signer
+from router.errors import Conflict
 from router.feedback import FeedbackItem, feedback_row
 from router.prices import ListPrice, list_price
 from router.recorder import Recorder
@@ -57,6 +60,8 @@ class Engine:
         self._readers: ThreadPoolExecutor | None = None
         self._closing = threading.Event()
         self._follow = follow
+        self._inherited = False
+        os.register_at_fork(after_in_child=_marking(weakref.ref(self)))
         if follow:
             threading.Thread(target=self._poll, name="pointsman-follower", daemon=True).start()
 
@@ -81,6 +86,10 @@ class Engine:
         return self._decide_after(look_up, future, wait=False)
 
     def _place(self, request: RouteRequest) -> _LookUp:
+        if self._inherited:
+            raise Conflict(
+                "this router was opened before a fork and shares its decision numbers; open one in the child"
+            )
         placement = place(self.snapshot, request)
         experiment = placement.experiment
         if experiment is None or not experiment.sticky:
@@ -166,6 +175,10 @@ class Engine:
             self._trusted_until_ms = self.clock() + STALE_MS
         return changed
 
+    def renumber(self, worker: int) -> None:
+        """Go on under another worker number, as when a suspended process lost its own."""
+        self._numbers = Numbers(worker, self.clock)
+
     def healthy(self) -> bool:
         """Whether decisions rest on a snapshot that is fresh enough to count."""
         return self.clock() <= self._trusted_until_ms
@@ -184,6 +197,17 @@ class Engine:
                 self.refresh()
             except (StoreError, ValueError):
                 continue
+
+
+def _marking(engine: "weakref.ref[Engine]") -> Callable[[], None]:
+    """What a forked child runs: its copy of the engine has no threads and not its own worker number."""
+
+    def mark() -> None:
+        copy = engine()
+        if copy is not None:
+            copy._inherited = True
+
+    return mark
 
 
 def _seen(waiting: "asyncio.Future[Assignment | None]") -> None:

@@ -19,6 +19,7 @@ from router.engine import Engine
 from router.errors import Conflict
 from router.feedback import FeedbackItem
 from router.signing import load_signer
+from storage.errors import StoreError
 from storage.open import open_store
 from storage.records import FeedbackReply
 from storage.store import Store
@@ -46,11 +47,15 @@ class Router:
         self._clock = clock
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
         automatic = tick == "auto"
-        worker = store.claim_worker(self._holder, clock(), WORKER_TTL_MS)
-        self._engine = Engine(store, load_signer(store_url, signing_key), worker, clock, follow=automatic)
+        self._worker = store.claim_worker(self._holder, clock(), WORKER_TTL_MS)
+        self._engine = Engine(
+            store, load_signer(store_url, signing_key), self._worker, clock, follow=automatic
+        )
         self._planner: Planner | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        if not store_url.startswith("memory:"):
+            threading.Thread(target=self._keep_number, name="pointsman-number", daemon=True).start()
         if automatic:
             self._thread = threading.Thread(target=self._plan, name="pointsman-planner", daemon=True)
             self._thread.start()
@@ -176,6 +181,17 @@ class Router:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _keep_number(self) -> None:
+        """Renew the worker number, without which decision numbers would not be unique among processes."""
+        while not self._stop.wait(WORKER_TTL_MS / 3_000):
+            try:
+                number = self._store.claim_worker(self._holder, self._clock(), WORKER_TTL_MS)
+            except StoreError:
+                continue
+            if number != self._worker:
+                self._worker = number
+                self._engine.renumber(number)
 
     def _plan(self) -> None:
         from router.planner import run_forever
