@@ -319,3 +319,11 @@ def test_log_scale_tests_are_tuned_for_a_tenth():
     comparison = trial(DEAR, Arm(500, 400, 0.005)).look().comparisons[0]
     sequence = Sequence(0.05, log(1 + RELATIVE_MDE))
     assert comparison.cost_upper == sequence.upper(comparison.cost.estimate)
+
+
+def test_a_cost_guardrail_compares_cost_per_unit_as_a_ratio():
+    """Kept at the control's cost, broken at twice it, against a bound of one and a half."""
+    guard = [{"metric": "cost_usd", "max_ratio": 1.5}]
+    for cost_usd, state in ((0.01, "holds"), (0.02, "fails")):
+        found = trial(DEAR, Arm(500, 400, cost_usd), objective={"kind": "reward"}, guardrails=guard)
+        assert states(found)["cost_usd"] == state
