@@ -34,8 +34,8 @@ def _check_floors() -> None:
 
 _check_floors()
 
-from router.choose import Decision  # noqa: E402  (only after the check above)
 from router.config.document import Document  # noqa: E402
+from router.deciding.choose import Decision  # noqa: E402  (only after the check above)
 from router.errors import PointsmanError  # noqa: E402
 from router.in_process import Router  # noqa: E402
 from storage.records import FeedbackReply  # noqa: E402

@@ -6,13 +6,13 @@ python -m benchmarks.choose
 import time
 from collections.abc import Callable
 
-from experiments.assignment import arm_at, cumulative, position
-from router.choose import RouteRequest
+from experiments.definition.assignment import arm_at, cumulative, position
 from router.config.document import Document
 from router.config.plan import seed
-from router.control import Control
-from router.decision_id import Signer, SigningKey
+from router.deciding.choose import RouteRequest
+from router.deciding.decision_id import Signer, SigningKey
 from router.engine import Engine
+from router.steering.control import Control
 from storage.memory.store import MemoryStore
 
 ROUNDS, CALLS = 5, 20_000

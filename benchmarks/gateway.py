@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from benchmarks.machine import ROOT, closed, cores, cpu_s, descendants, load, memory_mb, started
 from router.clock import machine_clock
-from router.decision_id import Numbers, request_unit
-from router.signing import load_signer
+from router.deciding.decision_id import Numbers, request_unit
+from router.deciding.signing import load_signer
 from storage.open import open_store
 
 SECONDS, CONNECTIONS, ROUNDS = 4.0, 32, 3

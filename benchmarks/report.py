@@ -7,13 +7,13 @@ import time
 
 import numpy as np
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.evidence import gather
-from experiments.progress import Progress
-from experiments.reporting import Subject, render
-from experiments.tick import Standing, tick
-from experiments.units import CellRow
+from experiments.definition.experiment import Experiment
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.evidence import gather
+from experiments.evidence.units import CellRow
+from experiments.report.render import Subject, render
+from experiments.verdict.progress import Progress
+from experiments.verdict.tick import Standing, tick
 
 UNITS, RATE, COST_USD = 40, 0.7, 1e-4
 ROUNDS = 5

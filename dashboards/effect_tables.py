@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dashboards import figures
 from dashboards.figures import Value
-from experiments.report import CandidatePart, EffectPart, Report
+from experiments.report.document import CandidatePart, EffectPart, Report
 
 Format = Callable[[Value], str]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from shlex import quote
 
-from experiments.report import Report
+from experiments.report.document import Report
 
 LIVE = frozenset({"running", "paused"})
 HOLDBACK = "~holdback"

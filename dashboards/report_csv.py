@@ -8,7 +8,7 @@ import csv
 from collections.abc import Mapping
 from io import StringIO
 
-from experiments.report import CandidatePart, EffectPart, Report
+from experiments.report.document import CandidatePart, EffectPart, Report
 
 Cell = str | int | float | bool | None
 

@@ -9,7 +9,7 @@ from dashboards.interval_bars import HEIGHT, INSET, WIDTH, Bar, Span, interval_b
 from dashboards.next_steps import next_steps
 from dashboards.pages import fill, typeset
 from dashboards.share_chart import series_of, share_chart, table_rows
-from experiments.report import CandidatePart, Report, RulePart
+from experiments.report.document import CandidatePart, Report, RulePart
 
 WIDE, NARROW, TALL = 1040.0, 340.0, 300.0
 
@@ -31,7 +31,7 @@ class _Block:
 
 
 def render_html(report: Mapping[str, object], standalone: bool = False) -> str:
-    """The page of a report document (parsed JSON of `experiments.report.Report`).
+    """The page of a report document (parsed JSON of `experiments.report.document.Report`).
 
     `standalone` gives a file that needs nothing beside it and does not refresh itself.
     """

@@ -8,7 +8,7 @@ from dashboards.effect_tables import EffectTable, effect_tables, fixed_horizon_d
 from dashboards.next_steps import next_steps
 from dashboards.text_table import NARROWEST, Column, columns_of, plain, table, wrapped
 from dashboards.wording import Tone, spaced
-from experiments.report import CandidatePart, Report
+from experiments.report.document import CandidatePart, Report
 
 _COLOURS: Mapping[Tone, str] = {"good": "32", "bad": "31", "warn": "33", "info": "36", "quiet": "0"}
 _BOLD = "1"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, count
 
-from experiments.report import SharesPart
+from experiments.report.document import SharesPart
 
 SERIES = 10
 """Colours in the style sheet; further candidates use them again, and are told apart by their labels."""

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.recorded import Category, Floats, plain_name
-from experiments.definition import Experiment, Reward
-from experiments.epochs import GRACE_MS, LONGEST_MS, smallest_size
-from experiments.report import Report
-from router.choose import RouteRequest
+from experiments.definition.experiment import Experiment
+from experiments.definition.reward import Reward
+from experiments.evidence.epochs import GRACE_MS, LONGEST_MS, smallest_size
+from experiments.report.document import Report
 from router.config.document import Document, Model, Price, Task
 from router.config.plan import apply
-from router.control import Control
-from router.decision_id import Signer, SigningKey
+from router.deciding.choose import RouteRequest
+from router.deciding.decision_id import Signer, SigningKey
 from router.engine import Engine
-from router.feedback import FeedbackItem
-from router.look import render_report
-from router.planner import Planner
+from router.recording.feedback import FeedbackItem
+from router.steering.control import Control
+from router.steering.look import render_report
+from router.steering.planner import Planner
 from storage.memory.store import MemoryStore
 
 START_MS = 1_700_000_000_000

@@ -24,8 +24,8 @@ from examples.demo_processes import DemoFailed, pointsman, simulated_models
 from examples.demo_report import say, show_change, show_counts, show_decision, show_reports
 from examples.demo_traffic import Tally, Traffic
 from examples.figures import CONTROL, Figures, read_figures
-from experiments.epochs import GRACE_MS
-from experiments.report import Report
+from experiments.evidence.epochs import GRACE_MS
+from experiments.report.document import Report
 
 REQUESTS = 3_000
 """Of each subject."""

@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 
 from examples.demo_processes import DemoFailed
-from experiments.report import Report
+from experiments.report.document import Report
 
 PROMOTION_REFUSED = 409
 TIMEOUT_S = 20.0

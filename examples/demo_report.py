@@ -10,7 +10,7 @@ from examples.demo_config import HOLDBACK
 from examples.demo_display import NARROW, short
 from examples.demo_traffic import Tally
 from examples.figures import CONTROL, Figures
-from experiments.report import CandidatePart, EffectPart, Report
+from experiments.report.document import CandidatePart, EffectPart, Report
 
 
 def show_reports(console: Console, reports: Sequence[Report]) -> None:

@@ -12,22 +12,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from router.choose import Decision, Placement, RouteRequest, choose, place
 from router.clock import Clock, machine_clock
-from router.decision_id import Numbers, Signer
+from router.config.prices import ListPrice, list_price
+from router.deciding.choose import Decision, Placement, RouteRequest, choose, place
+from router.deciding.decision_id import Numbers, Signer
+from router.deciding.snapshot import Snapshot, build_snapshot
+from router.deciding.units import HeldUnits, Key
 from router.errors import Conflict
-from router.feedback import FeedbackItem, feedback_row
-from router.prices import ListPrice, list_price
-from router.recorder import Recorder
-from router.snapshot import Snapshot, build_snapshot
-from router.units import HeldUnits, Key
+from router.recording.feedback import FeedbackItem, feedback_row
+from router.recording.recorder import Recorder
 from storage.errors import StoreError
 from storage.records import Assignment, FeedbackReply, FeedbackRow, FeedbackState
 from storage.store import Store
 
 POLL_S = 0.25
 STALE_MS = 1_500
-"""Age at which a snapshot is no longer trusted; less than the grace of epochs (experiments.epochs)."""
+"""Age at which a snapshot is no longer trusted; less than the grace of epochs (experiments.evidence.epochs)."""
 LOOK_UP_S = 0.05
 _FOR_EVER = 2**62
 _FORGED = FeedbackReply(FeedbackState.FORGED, None, "the decision id carries no valid signature")

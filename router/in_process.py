@@ -11,21 +11,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from router.choose import Decision, RouteRequest
 from router.clock import Clock, machine_clock
 from router.config.document import Document
-from router.control import Control
+from router.deciding.choose import Decision, RouteRequest
+from router.deciding.signing import load_signer
 from router.engine import Engine
 from router.errors import Conflict
-from router.feedback import FeedbackItem
-from router.signing import load_signer
+from router.recording.feedback import FeedbackItem
+from router.steering.control import Control
 from storage.errors import StoreError
 from storage.open import open_store
 from storage.records import FeedbackReply
 from storage.store import Store
 
 if TYPE_CHECKING:
-    from router.planner import Planner
+    from router.steering.planner import Planner
 
 WORKER_TTL_MS = 60_000
 
@@ -152,7 +152,7 @@ class Router:
 
     def tick(self) -> bool:
         """Look at every running experiment once; False while another process is the planner."""
-        from router.planner import Planner
+        from router.steering.planner import Planner
 
         if self._planner is None:
             self._planner = Planner(self._store, self._holder, self._clock)
@@ -163,7 +163,7 @@ class Router:
 
     def report(self, experiment: str) -> dict[str, object]:
         """The report document of an experiment, as fresh as the ledger."""
-        from router.look import report_document
+        from router.steering.look import report_document
 
         self._engine.recorder.flush()
         return report_document(self._store, experiment, self._clock())
@@ -194,6 +194,6 @@ class Router:
                 self._engine.renumber(number)
 
     def _plan(self) -> None:
-        from router.planner import run_forever
+        from router.steering.planner import run_forever
 
         run_forever(self._store, self._holder, self._clock, self._stop)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from experiments.epochs import Epoch
-from experiments.lifecycle import LIVE, ExperimentState, may_move
+from experiments.definition.lifecycle import LIVE, ExperimentState, may_move
+from experiments.evidence.epochs import Epoch
 from storage.errors import NameTaken, StoreConflict, TaskTaken
 from storage.records import (
     Change,

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from experiments.units import UnitRow
+from experiments.evidence.units import UnitRow
 from storage.records import CallRow, DecisionRow
 from storage.staging import LogEntry
 

@@ -10,10 +10,19 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
-from experiments.definition import Experiment
-from experiments.epochs import GRACE_MS, Epoch
-from experiments.latency import bucket
-from experiments.units import MOMENTS, NOTHING, PRIMARY, Contribution, Outcome, UnitRow, contribution, moved
+from experiments.definition.experiment import Experiment
+from experiments.evidence.epochs import GRACE_MS, Epoch
+from experiments.evidence.latency import bucket
+from experiments.evidence.units import (
+    MOMENTS,
+    NOTHING,
+    PRIMARY,
+    Contribution,
+    Outcome,
+    UnitRow,
+    contribution,
+    moved,
+)
 from storage.records import (
     Batch,
     CallRow,
@@ -29,7 +38,7 @@ COST, ERROR, LATENCY = "cost_usd", "error", "latency_ms"
 _NOT_METRICS = frozenset({PRIMARY, COST, ERROR, LATENCY, "input_tokens", "output_tokens"})
 _ZEROS = (0.0,) * len(MOMENTS)
 _NO_CONTRIBUTION = Contribution((0,) * 7, {})
-_DEGRADED = 6  # index of `degraded` in experiments.units.COUNTS
+_DEGRADED = 6  # index of `degraded` in experiments.evidence.units.COUNTS
 
 
 class Book(Protocol):

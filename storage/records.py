@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.lifecycle import ExperimentState
+from experiments.definition.experiment import Experiment
+from experiments.definition.lifecycle import ExperimentState
+from experiments.evidence.epochs import Epoch
 
 Scope = Literal["traffic", "feedback", "view", "admin"]
 RouteSource = Literal["file", "hand", "promotion", "rollback"]

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from experiments.definition import Experiment
-from experiments.units import CellRow, Counts, Triangle, UnitRow, contribution
+from experiments.definition.experiment import Experiment
+from experiments.evidence.units import CellRow, Counts, Triangle, UnitRow, contribution
 from storage.records import CellDelta
 
 

@@ -7,9 +7,9 @@ nothing behind, and a row that a batch touches ten times is read and written onc
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.units import UnitRow
+from experiments.definition.experiment import Experiment
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.units import UnitRow
 from storage.records import CallRow, CellDelta, DecisionRow, Effect, FeedbackRow, FeedbackState
 
 CellKey = tuple[int, int, int]

@@ -7,8 +7,8 @@ several threads at once. Every method is one transaction: it happens whole or ra
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from experiments.epochs import Epoch
-from experiments.units import CellRow
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.units import CellRow
 from storage.records import (
     Assignment,
     AuditEntry,

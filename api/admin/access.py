@@ -9,7 +9,7 @@ from api.serving.auth import Identity
 from api.serving.hot import IDENTITY
 from api.serving.metrics import Counters
 from api.serving.problems import Forbidden
-from router.control import Control
+from router.steering.control import Control
 from storage.records import Scope
 from storage.store import Store
 

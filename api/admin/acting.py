@@ -15,7 +15,7 @@ from api.admin.schemas import (
     RouteEntry,
     SetRouteBody,
 )
-from experiments.definition import Experiment
+from experiments.definition.experiment import Experiment
 
 router = APIRouter()
 _NO_WHY = MoveBody()

@@ -12,7 +12,7 @@ from api.admin.schemas import (
     RouteEntry,
     TrafficLine,
 )
-from experiments.epochs import Epoch
+from experiments.evidence.epochs import Epoch
 from storage.records import AuditEntry, ExperimentRow, KeyRow, RouteRow, StoredReport, TrafficCount
 from storage.store import Store
 

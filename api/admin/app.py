@@ -19,8 +19,8 @@ from api.serving.hot import IDENTITY
 from api.serving.metrics import Counters
 from api.serving.problems import error_body, problem, problem_of, problem_of_status
 from api.serving.replies import Reply, send_reply
-from router.control import Control
 from router.errors import Conflict, PointsmanError, StoreDown
+from router.steering.control import Control
 from storage.errors import StoreConflict, StoreError
 from storage.store import Store
 

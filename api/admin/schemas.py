@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.serving.decisions import MAX_METADATA, MAX_NAME_CHARACTERS, MAX_TIER, MAX_UNIT_CHARACTERS
-from experiments.definition import Experiment, Mode, Unit
-from experiments.lifecycle import ExperimentState
-from experiments.names import Name
-from router.choose import Reason
-from router.feedback import FeedbackItem
-from router.tasks import TaskReason
+from experiments.definition.experiment import Experiment, Mode, Unit
+from experiments.definition.lifecycle import ExperimentState
+from experiments.definition.names import Name
+from router.deciding.choose import Reason
+from router.deciding.tasks import TaskReason
+from router.recording.feedback import FeedbackItem
 from storage.records import FeedbackState, RouteSource, Scope
 
 UnitText = Annotated[str, Field(max_length=MAX_UNIT_CHARACTERS)]

@@ -68,7 +68,7 @@ def ledger_path(url: str) -> Path | None:
 
 
 def _file_checks(path: Path) -> Iterator[Finding]:
-    from router.signing import signing_key_path
+    from router.deciding.signing import signing_key_path
     from storage.sqlite.health import integrity_faults, remote_file_system
 
     kind = remote_file_system(path.absolute())

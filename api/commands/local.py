@@ -10,10 +10,10 @@ from api.admin import answers
 from api.commands.options import actor
 from api.commands.output import Fields
 from api.commands.target import Move, ReportForm
-from experiments.lifecycle import LIVE
+from experiments.definition.lifecycle import LIVE
 from router.clock import machine_clock
-from router.control import Control
 from router.errors import InvalidRequest
+from router.steering.control import Control
 from storage.exported import export_kind
 from storage.records import Scope
 from storage.store import Store
@@ -46,7 +46,7 @@ class LocalTarget:
     def _report_body(self, name: str) -> str:
         row = self._control.experiment(name)
         if row.state in LIVE:
-            from router.planner import render_report
+            from router.steering.planner import render_report
 
             return render_report(self._store, name, machine_clock())
         return self._control.report(name).body

@@ -9,7 +9,7 @@ from api.commands.opening import open_local
 from api.commands.output import Columns, Form, say, show, show_one
 
 if TYPE_CHECKING:
-    from experiments.power import Plan
+    from experiments.planning.power import Plan
 
 _COLUMNS: Columns = {
     "mode": lambda row: row["mode"],
@@ -36,7 +36,7 @@ def power(
     from dataclasses import asdict
 
     from router.clock import machine_clock
-    from router.forecast import forecast
+    from router.steering.forecast import forecast
 
     with open_local(ctx) as store:
         plan = forecast(store, name, units_per_day, machine_clock())

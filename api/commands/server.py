@@ -41,7 +41,7 @@ def tick(ctx: typer.Context) -> None:
     import socket
 
     from router.clock import machine_clock
-    from router.planner import Planner
+    from router.steering.planner import Planner
 
     with open_local(ctx) as store:
         planner = Planner(store, f"{socket.gethostname()}:{os.getpid()}:tick", machine_clock)

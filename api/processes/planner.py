@@ -8,7 +8,7 @@ import threading
 
 from api.processes import logs, orders
 from router.clock import machine_clock
-from router.planner import run_forever
+from router.steering.planner import run_forever
 from storage.open import open_store
 
 

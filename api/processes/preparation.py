@@ -11,8 +11,8 @@ from router.clock import machine_clock
 from router.config.document import Document
 from router.config.file import read_document
 from router.config.plan import plan_changes, seed
+from router.deciding.signing import load_signer
 from router.errors import ConfigInvalid
-from router.signing import load_signer
 from storage.errors import StoreError
 from storage.open import open_store, place_of
 from storage.records import State

@@ -27,10 +27,10 @@ from api.serving.metrics import Counters
 from api.serving.upstream_keys import UpstreamKeys
 from api.settings import Settings, environment
 from router.clock import machine_clock
-from router.control import Control
+from router.deciding.signing import load_signer
+from router.deciding.snapshot import Snapshot
 from router.engine import Engine
-from router.signing import load_signer
-from router.snapshot import Snapshot
+from router.steering.control import Control
 from router.upstream.aiohttp_transport import AiohttpTransport
 from router.upstream.dispatch import Dispatcher
 from storage.errors import StoreError

@@ -11,10 +11,10 @@ import orjson
 from api.serving.metrics import Counters
 from api.serving.problems import error_object
 from api.serving.replies import Reply, json_reply
-from router.choose import Decision, RouteRequest
+from router.deciding.choose import Decision, RouteRequest
 from router.engine import Engine
 from router.errors import InvalidRequest
-from router.feedback import FeedbackItem, parse_items
+from router.recording.feedback import FeedbackItem, parse_items
 from storage.records import FeedbackReply, FeedbackState
 
 MAX_NAME_CHARACTERS = 400

@@ -14,11 +14,11 @@ from api.serving.bodies import ClientGone, read_body
 from api.serving.departure import Departure
 from api.serving.problems import problem_of
 from api.serving.replies import JSON, Headers, Reply, send_reply
-from router.choose import Decision
+from router.deciding.choose import Decision
+from router.deciding.snapshot import Snapshot
+from router.deciding.tasks import AUTO_MODEL
 from router.engine import Engine
 from router.errors import InvalidRequest, PointsmanError, UpstreamRefused
-from router.snapshot import Snapshot
-from router.tasks import AUTO_MODEL
 from router.upstream.chat import TASK_PREFIX, Chat, read_chat
 from router.upstream.dispatch import Dispatcher
 from router.upstream.relay import Relay

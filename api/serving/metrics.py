@@ -8,7 +8,7 @@ import mmap
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
-from experiments.lifecycle import ExperimentState
+from experiments.definition.lifecycle import ExperimentState
 from storage.records import ExperimentRow, FeedbackState, TrafficCount
 
 ENDPOINTS = ("chat", "models", "route", "feedback", "other")

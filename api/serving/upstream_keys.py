@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from api.settings import missing_keys, provider_keys
+from router.deciding.snapshot import Snapshot
 from router.engine import Engine
-from router.snapshot import Snapshot
 
 
 class UpstreamKeys(Mapping[str, str]):

@@ -71,7 +71,7 @@ def _heading(results: Results, judged: tuple[Bar, ...], run: Circumstances) -> s
     verdict += ", missed: " + "; ".join(bar.name for bar in missed) if missed else ", none missed"
     return f"""# Calibration
 
-Simulated experiments driven through `experiments.tick.tick`, the very function that production runs, with a
+Simulated experiments driven through `experiments.verdict.tick.tick`, the very function that production runs, with a
 look at every epoch. Written by `make calibrate`; every figure below comes from this run.
 
 - Replications per scenario: {" and ".join(map(str, sizes))}; seed {results.plan.seed}.

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import betainc, ndtr
 
 from evaluation.calibration.scenarios import Scenario
-from experiments.units import MOMENTS, PRIMARY, CellRow
+from experiments.evidence.units import MOMENTS, PRIMARY, CellRow
 
 NAMES = ("naive z", "P(best) > .99", "GLR")
 ALPHA = 0.05

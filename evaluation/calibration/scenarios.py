@@ -6,7 +6,7 @@ from typing import Literal
 
 from scipy.stats import norm
 
-from experiments.definition import Experiment
+from experiments.definition.experiment import Experiment
 
 MARGIN = MDE = 0.05
 NULL_EPOCHS = 28

@@ -7,13 +7,13 @@ import numpy as np
 
 from evaluation.calibration.rivals import Pooled, first_calls
 from evaluation.calibration.scenarios import LATE, Scenario
-from experiments.comparison import Comparison
-from experiments.epochs import Epoch
-from experiments.evidence import gather
-from experiments.progress import Progress
-from experiments.tick import Standing, Tick, tick
-from experiments.units import COST, ERROR, PRIMARY, CellRow
-from experiments.verdict import Kind
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.evidence import gather
+from experiments.evidence.units import COST, ERROR, PRIMARY, CellRow
+from experiments.verdict.comparison import Comparison
+from experiments.verdict.progress import Progress
+from experiments.verdict.tick import Standing, Tick, tick
+from experiments.verdict.verdict import Kind
 
 START_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from experiments.definition import Experiment
-from experiments.names import ancestors
+from experiments.definition.experiment import Experiment
+from experiments.definition.names import ancestors
 from router.config.document import Document
 from router.config.messages import did_you_mean
 from router.config.nodes import Loc
+from router.config.prices import list_price
+from router.deciding.tasks import AUTO_MODEL, DEFAULT_TASK
 from router.errors import Severity
-from router.prices import list_price
-from router.successor import SUFFIX as HOLDBACK
-from router.tasks import AUTO_MODEL, DEFAULT_TASK
+from router.steering.successor import SUFFIX as HOLDBACK
 
 
 @dataclass(frozen=True, slots=True)

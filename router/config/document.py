@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from experiments.definition import Declared, Experiment
-from experiments.names import ExperimentName, Name, TaskName
+from experiments.definition.declared import Declared
+from experiments.definition.experiment import Experiment
+from experiments.definition.names import ExperimentName, Name, TaskName
 
 Usd = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]

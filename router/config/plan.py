@@ -9,14 +9,14 @@ from hashlib import blake2b
 
 from pydantic import ValidationError
 
-from experiments.definition import Experiment
-from experiments.lifecycle import LIVE, ExperimentState
+from experiments.definition.experiment import Experiment
+from experiments.definition.lifecycle import LIVE, ExperimentState
 from router.clock import Clock
 from router.config.document import Document
 from router.config.plan_items import PlanItem, differences, setting_items
 from router.config.plan_routes import plan_routes, relevant_tasks
-from router.drafts import new_experiment
 from router.errors import Conflict
+from router.steering.drafts import new_experiment
 from storage.errors import StoreConflict
 from storage.records import (
     AuditEntry,

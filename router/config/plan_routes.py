@@ -3,14 +3,14 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from experiments.names import ancestors
+from experiments.definition.names import ancestors
 from router.config.document import Document
 from router.config.plan_items import PlanItem
-from router.tasks import DEFAULT_TASK
+from router.deciding.tasks import DEFAULT_TASK
 from storage.records import RouteRow
 
 INHERITS = ""
-"""Model of a row whose task names no champion any more: its parent's serves (router.snapshot.champion_of)."""
+"""Model of a row whose task names no champion any more: its parent's serves (router.deciding.snapshot.champion_of)."""
 _DEEDS = {
     "promotion": "promoted",
     "rollback": "rolled back",

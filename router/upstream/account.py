@@ -8,7 +8,7 @@ is estimated. Where a price is unknown the cost is unknown.
 from collections.abc import Callable
 from types import TracebackType
 
-from router.choose import Decision
+from router.deciding.choose import Decision
 from router.engine import Engine
 from router.errors import UpstreamFailed
 from router.upstream.chat import Chat

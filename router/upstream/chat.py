@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from experiments.names import check_name, check_task
-from router.choose import RouteRequest
+from experiments.definition.names import check_name, check_task
+from router.deciding.choose import RouteRequest
+from router.deciding.tasks import AUTO_MODEL
 from router.errors import InvalidRequest
-from router.tasks import AUTO_MODEL
 
 FORWARDED_FIELDS = frozenset({
     "messages", "stream", "audio", "frequency_penalty", "function_call", "functions", "logit_bias",

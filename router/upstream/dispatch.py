@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from router.choose import Decision
 from router.config.document import Model
+from router.deciding.choose import Decision
 from router.engine import Engine
 from router.upstream.account import Account, Monotonic
 from router.upstream.attempts import AttemptFailed, not_configured, of_status, of_transport, timed_out

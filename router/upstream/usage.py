@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from router.prices import ListPrice
+from router.config.prices import ListPrice
 
 MAX_TOKENS = 100_000_000
 """A reported count beyond this is taken for nonsense."""

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from experiments.epochs import Epoch
-from experiments.lifecycle import LIVE
+from experiments.definition.lifecycle import LIVE
+from experiments.evidence.epochs import Epoch
 from storage.records import AuditEntry, ConfigRow, ExperimentRow, KeyRow, RouteRow, State, StoredReport
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.units import CellRow, UnitRow
+from experiments.definition.experiment import Experiment
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.units import CellRow, UnitRow
 from storage.exported import ExportKind, Fields, call_fields, decision_fields, feedback_fields, unit_fields
 from storage.memory.desk import StateTables
 from storage.records import Assignment, CallRow, CellDelta, DecisionRow, Effect, TrafficCount

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
-from experiments.epochs import Epoch
-from experiments.units import CellRow
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.units import CellRow
 from storage import join, leases
 from storage.commits import make
 from storage.errors import StoreUnavailable

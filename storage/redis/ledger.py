@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator, Sequence
 
-from experiments.epochs import Epoch
-from experiments.units import CellRow, UnitRow
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.units import CellRow, UnitRow
 from storage import join
 from storage.records import (
     Assignment,

@@ -8,9 +8,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.units import UnitRow
+from experiments.definition.experiment import Experiment
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.units import UnitRow
 from storage.records import Batch, CallRow, DecisionRow, Effect, FeedbackRow
 from storage.redis import rows
 from storage.redis.client import RedisServer, Reply

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.lifecycle import ExperimentState
-from experiments.units import UnitRow
+from experiments.definition.experiment import Experiment
+from experiments.definition.lifecycle import ExperimentState
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.units import UnitRow
 from storage.leases import WorkerClaim
 from storage.records import (
     AuditEntry,

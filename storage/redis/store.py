@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from experiments.epochs import Epoch
-from experiments.units import CellRow
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.units import CellRow
 from storage import leases
 from storage.commits import make
 from storage.exported import export_kind

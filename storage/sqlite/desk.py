@@ -5,9 +5,9 @@ import sqlite3
 from collections.abc import MutableMapping
 from typing import Any
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.lifecycle import ExperimentState
+from experiments.definition.experiment import Experiment
+from experiments.definition.lifecycle import ExperimentState
+from experiments.evidence.epochs import Epoch
 from storage.records import AuditEntry, ConfigRow, ExperimentRow, KeyRow, RouteRow, State, StoredReport
 
 Row = tuple[Any, ...]  # what SQLite returns; the schema gives the types

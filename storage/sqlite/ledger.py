@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 
-from experiments.units import CellRow, UnitRow
+from experiments.evidence.units import CellRow, UnitRow
 from storage.records import Assignment, CallRow, CellDelta, DecisionRow, TrafficCount
 from storage.recount import cell_row
 from storage.sqlite.reads import unit_row

@@ -4,9 +4,9 @@ import json
 import sqlite3
 from collections.abc import Mapping
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.units import UnitRow
+from experiments.definition.experiment import Experiment
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.units import UnitRow
 from storage.records import CallRow, DecisionRow, Effect
 from storage.sqlite.desk import Row, SqliteDesk
 

@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.units import CellRow
+from experiments.definition.experiment import Experiment
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.units import CellRow
 from storage import join, leases
 from storage.commits import make
 from storage.exported import export_kind

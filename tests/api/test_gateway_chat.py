@@ -8,7 +8,7 @@ import openai
 import orjson
 import pytest
 
-from experiments.definition import Experiment
+from experiments.definition.experiment import Experiment
 from router.upstream.aiohttp_transport import AiohttpTransport
 from router.upstream.transport import BrokenAnswer, Deadlines, Upstream
 from tests.servers.house import KEY, SIGNER, House, open_house, serving, upstreams

@@ -6,8 +6,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.serving.metrics import BOUNDS_S, Counters, page_bytes, render
-from experiments.definition import Experiment
-from experiments.lifecycle import ExperimentState
+from experiments.definition.experiment import Experiment
+from experiments.definition.lifecycle import ExperimentState
 from storage.records import ExperimentRow, FeedbackState, TrafficCount
 
 DEFINITION = Experiment(name="cheaper", task="support", candidates=("big", "small"))

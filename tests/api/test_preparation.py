@@ -10,8 +10,8 @@ from api.processes.preparation import Prepared, prepare
 from api.settings import Settings, missing_keys, provider_keys
 from router.clock import machine_clock
 from router.config.file import read_document
-from router.control import Control
 from router.errors import ConfigInvalid
+from router.steering.control import Control
 from storage.open import open_store
 from storage.redis.store import RedisStore
 from tests.servers.whole import CONFIG

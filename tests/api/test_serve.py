@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from router.clock import machine_clock
-from router.control import Control
+from router.steering.control import Control
 from storage.open import open_store
 from tests.servers.whole import CONFIG, ROOT, START, Server, serving_whole
 
@@ -363,7 +363,7 @@ def _answers(server: Server) -> bool:
 
 def _check_ledger(directory: Path, acknowledged: list[str]) -> None:
     """Every acknowledged outcome stands in the ledger once."""
-    from router.signing import load_signer
+    from router.deciding.signing import load_signer
 
     url = str(directory / "ledger.sqlite")
     signer = load_signer(url, None)

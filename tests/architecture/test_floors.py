@@ -23,7 +23,15 @@ FLOORS: dict[str, set[str]] = {
     },
 }  # fmt: skip
 ORDER = list(FLOORS)
-LIGHT = ("definition", "duration", "names", "assignment", "epochs", "lifecycle", "latency", "units")
+ROOMS = {
+    "experiments": ("definition", "evidence", "inference", "verdict", "planning", "report"),
+    "router": ("deciding", "recording", "steering"),
+}
+"""Rooms of the floors that have several, each using only rooms before it."""
+LIGHT = (
+    "definition/experiment", "definition/assignment", "definition/lifecycle", "evidence/epochs", "evidence/latency",
+    "evidence/units",
+)  # fmt: skip
 """Modules of `experiments` that serving workers import: they need no numpy."""
 CORE_MAY_NOT = {"time", "random", "os", "socket", "subprocess", "threading", "sqlite3", "datetime", "asyncio"}
 
@@ -97,6 +105,19 @@ def test_modules_import_each_other_without_circles() -> None:
 
     for name in graph:
         visit(name, ())
+
+
+@pytest.mark.parametrize(("floor", "rooms"), ROOMS.items())
+def test_a_room_imports_only_rooms_before_it(floor: str, rooms: tuple[str, ...]) -> None:
+    """The folder list reads from the ground up: what is declared, what is known, what is inferred, what follows."""
+    for place, room in enumerate(rooms):
+        for path in sorted((ROOT / floor / room).rglob("*.py")):
+            later = {
+                name
+                for name in imports_of(path)
+                if name.startswith(tuple(f"{floor}.{other}." for other in rooms[place + 1 :]))
+            }
+            assert not later, f"{path.relative_to(ROOT)} imports {sorted(later)} of a later room"
 
 
 def named_modules() -> dict[str, Path]:

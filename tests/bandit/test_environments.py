@@ -9,8 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
 from bandit.cells import Cells, Z
-from bandit.environments import Delay, Environment, Shape, Users
-from bandit.streams import draw, history, potential, spans
+from bandit.simulation.environments import Delay, Environment, Shape, Users
+from bandit.simulation.streams import draw, history, potential, spans
 
 MANY = 200_000
 EQUAL = np.array([0.5, 0.5])

@@ -8,8 +8,8 @@ from bandit.cells import Cells, Z
 from bandit.learning import learn_shares, steadied
 from bandit.objectives import Objective
 from bandit.shares import top_two
-from experiments.effects import mean_differences
-from experiments.sequence import Sequence
+from experiments.inference.effects import mean_differences
+from experiments.inference.sequence import Sequence
 
 TEN = np.array([0.60, 0.57, 0.55, 0.55, 0.50, 0.50, 0.45, 0.40, 0.35, 0.30])
 

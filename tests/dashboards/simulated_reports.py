@@ -5,16 +5,20 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.definition import Decision, Experiment, Guardrail, Objective, Reward
-from experiments.epochs import Epoch
-from experiments.evidence import Evidence, gather
-from experiments.latency import bucket
-from experiments.progress import Progress
-from experiments.report import Report
-from experiments.reporting import Subject, render
-from experiments.tick import Standing, Tick, tick
-from experiments.units import COST, ERROR, PRIMARY, CellRow
-from experiments.verdict import Kind
+from experiments.definition.decision import Decision
+from experiments.definition.experiment import Experiment
+from experiments.definition.guardrail import Guardrail
+from experiments.definition.objective import Objective
+from experiments.definition.reward import Reward
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.evidence import Evidence, gather
+from experiments.evidence.latency import bucket
+from experiments.evidence.units import COST, ERROR, PRIMARY, CellRow
+from experiments.report.document import Report
+from experiments.report.render import Subject, render
+from experiments.verdict.progress import Progress
+from experiments.verdict.tick import Standing, Tick, tick
+from experiments.verdict.verdict import Kind
 
 START_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000

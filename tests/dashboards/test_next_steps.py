@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from dashboards.next_steps import next_steps
-from experiments.report import Report
+from experiments.report.document import Report
 from tests.dashboards.conftest import Document
 
 

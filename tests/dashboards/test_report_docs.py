@@ -9,7 +9,7 @@ from typing import get_args
 
 from pydantic import BaseModel
 
-from experiments.report import EffectPart, Report
+from experiments.report.document import EffectPart, Report
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def test_every_field_of_the_report_is_explained() -> None:
 
 def test_every_verdict_is_explained() -> None:
     """The verdict is the one word everybody reads."""
-    from experiments.verdict import Kind
+    from experiments.verdict.verdict import Kind
 
     text = (ROOT / "docs" / "report.md").read_text("utf-8")
     assert [kind.value for kind in Kind if f"| `{kind.value}` |" not in text] == []

@@ -10,7 +10,7 @@ import pytest
 from dashboards import wording
 from dashboards.pages import STATIC
 from dashboards.report_page import render_html
-from experiments.report import CandidatePart, EffectPart, Report
+from experiments.report.document import CandidatePart, EffectPart, Report
 from tests.dashboards.conftest import Document
 from tests.dashboards.reading import (
     CANDIDATE_FIGURES,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboards.share_chart import LABEL_HEIGHT, ShareChart, share_chart, table_rows
-from experiments.report import SharesPart
+from experiments.report.document import SharesPart
 
 
 def shares_of(epochs: int, arms: int, seed: int, drop: int | None = None) -> SharesPart:

@@ -14,8 +14,8 @@ from evaluation.calibration.regret import Setting, installed, regret, settings
 from evaluation.calibration.rivals import Pooled, chance_better, difference_z, likelihood_ratio
 from evaluation.calibration.run import Plan, Results, calibrate
 from evaluation.calibration.scenarios import at_margin, fixed_units, flat, late, nulls, powers
-from experiments.epochs import Epoch
-from experiments.sequence import Sequence
+from experiments.evidence.epochs import Epoch
+from experiments.inference.sequence import Sequence
 
 EPOCHS = 18
 RUNS = 40

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.evidence import Evidence, gather
-from experiments.progress import Progress
-from experiments.report import Report
-from experiments.reporting import Subject, render
-from experiments.tick import Standing, Tick, tick
-from experiments.units import COST, ERROR, PRIMARY, CellRow
+from experiments.definition.experiment import Experiment
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.evidence import Evidence, gather
+from experiments.evidence.units import COST, ERROR, PRIMARY, CellRow
+from experiments.report.document import Report
+from experiments.report.render import Subject, render
+from experiments.verdict.progress import Progress
+from experiments.verdict.tick import Standing, Tick, tick
 
 START_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2, chi2_contingency
 
-from experiments.assignment import arm_at, cumulative, position
+from experiments.definition.assignment import arm_at, cumulative, position
 
 LAST = 1 - 2**-53
 """The greatest position there is."""

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import betaln
 
-from experiments.bayesian import Chances, Successes, of_binary, of_effect
-from experiments.not_enough import NotEnoughData
+from experiments.inference.bayesian import Chances, Successes, of_binary, of_effect
+from experiments.inference.not_enough import NotEnoughData
 
 
 def ready(result: Chances | NotEnoughData) -> Chances:

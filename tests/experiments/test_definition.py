@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from experiments.definition import MAX_CANDIDATES, Decision, Experiment, Guardrail, Objective, Reward
+from experiments.definition.decision import Decision
+from experiments.definition.experiment import MAX_CANDIDATES, Experiment
+from experiments.definition.guardrail import Guardrail
+from experiments.definition.objective import Objective
+from experiments.definition.reward import Reward
 
 SMALLEST = {"name": "cheaper", "task": "support/billing", "candidates": ["dear", "cheap"]}
 EVERYTHING = {

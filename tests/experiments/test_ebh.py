@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.ebh import discoveries
+from experiments.inference.ebh import discoveries
 
 FEW = settings(deadline=None, derandomize=True, max_examples=150)
 LOG_E = st.lists(st.floats(-20, 20), max_size=12)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, ttest_ind
 
 from bandit.cells import Cells, Z
-from experiments.effects import (
+from experiments.inference.effects import (
     Boundary,
     arm_mean,
     differences,
@@ -18,7 +18,7 @@ from experiments.effects import (
     rate_differences,
     single_requests,
 )
-from experiments.sequence import NOTHING_KNOWN
+from experiments.inference.sequence import NOTHING_KNOWN
 
 RATES = st.floats(0.3, 0.7)
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.elimination import leader
-from experiments.verdict import Kind
+from experiments.verdict.elimination import leader
+from experiments.verdict.verdict import Kind
 from tests.experiments.looks import Arm, Trial, experiment
 
 NAMES = ("dear", "cheap", "mini", "tiny")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.epochs import GRACE_MS, LONGEST_MS, Epoch, may_close, smallest_size
+from experiments.evidence.epochs import GRACE_MS, LONGEST_MS, Epoch, may_close, smallest_size
 
 OPEN = Epoch(1, 3, 1_000, (0.5, 0.5))
 CLOSED = Epoch(1, 3, 1_000, (0.5, 0.5), closed_at_ms=5_000)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandit.cells import Z
-from experiments.epochs import GRACE_MS, Epoch
-from experiments.evidence import gather
-from experiments.units import COST, ERROR, PRIMARY, CellRow, Outcome, UnitRow, contribution, moved
+from experiments.evidence.epochs import GRACE_MS, Epoch
+from experiments.evidence.evidence import gather
+from experiments.evidence.units import COST, ERROR, PRIMARY, CellRow, Outcome, UnitRow, contribution, moved
 from tests.experiments.looks import HOUR_MS, WINDOW_MS, Arm, experiment, row
 
 DEFINITION = experiment()

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from scipy.stats import binom
 
 from bandit.cells import Cells
-from experiments.exact import (
+from experiments.inference.exact import (
     Blocks,
     alternatives,
     any_difference,
@@ -21,7 +21,7 @@ from experiments.exact import (
     nearest_null,
     not_worse,
 )  # fmt: skip
-from experiments.not_enough import NotEnoughData
+from experiments.inference.not_enough import NotEnoughData
 
 FEW = settings(deadline=None, derandomize=True, max_examples=60)
 RATES = st.floats(1e-6, 1 - 1e-6)

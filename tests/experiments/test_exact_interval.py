@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from experiments.exact import Blocks
-from experiments.exact_interval import beyond, differences, exact_interval, lower_bound
+from experiments.inference.exact import Blocks
+from experiments.inference.exact_interval import beyond, differences, exact_interval, lower_bound
 
 
 def draws(rates, epochs: int, seed: int, size: int = 50) -> Blocks:

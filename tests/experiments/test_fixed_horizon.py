@@ -12,7 +12,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportions
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from bandit.cells import Cells, Z
-from experiments.fixed_horizon import (
+from experiments.inference.fixed_horizon import (
     FixedHorizon,
     Sums,
     _Ratio,
@@ -24,7 +24,7 @@ from experiments.fixed_horizon import (
     reward_difference,
     sums,
 )
-from experiments.not_enough import NotEnoughData
+from experiments.inference.not_enough import NotEnoughData
 
 
 def of_values(y: np.ndarray, x: np.ndarray | None = None) -> Sums:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from experiments.epochs import Epoch
-from experiments.evidence import gather
-from experiments.health import check_health
-from experiments.units import CellRow
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.evidence import gather
+from experiments.evidence.units import CellRow
+from experiments.verdict.health import check_health
 from tests.experiments.looks import HOUR_MS, WINDOW_MS, Arm, Trial, experiment
 
 DEAR = Arm(500, 400)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.latency import LARGEST_MS, SMALLEST_MS, bucket, middle_ms, quantile_ms
+from experiments.evidence.latency import LARGEST_MS, SMALLEST_MS, bucket, middle_ms, quantile_ms
 
 LATENCIES = st.floats(SMALLEST_MS, LARGEST_MS)
 

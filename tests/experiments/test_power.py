@@ -8,17 +8,17 @@ import pytest
 
 from bandit.allocation import Allocation, allocate
 from bandit.cells import Cells, Z
-from bandit.environments import Environment, Users
 from bandit.objectives import Objective
-from bandit.streams import history, spans
-from experiments.effects import mean_differences
-from experiments.evidence import Evidence
-from experiments.expectations import Expectations, expectations
-from experiments.fixed_horizon import planned_units
-from experiments.needs import data_units, needs
-from experiments.power import PACES, detectable, joint_units, plan
-from experiments.sequence import Sequence
-from experiments.units import PRIMARY
+from bandit.simulation.environments import Environment, Users
+from bandit.simulation.streams import history, spans
+from experiments.evidence.evidence import Evidence
+from experiments.evidence.units import PRIMARY
+from experiments.inference.effects import mean_differences
+from experiments.inference.fixed_horizon import planned_units
+from experiments.inference.sequence import Sequence
+from experiments.planning.expectations import Expectations, expectations
+from experiments.planning.needs import data_units, needs
+from experiments.planning.power import PACES, detectable, joint_units, plan
 from tests.experiments.looks import Arm, Trial, experiment
 
 HARDEST = Expectations(reward_variance=0.25, rarer_rate=0.5)

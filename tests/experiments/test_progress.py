@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.progress import Declared, Progress
+from experiments.verdict.progress import Declared, Progress
 
 DECLARED = Declared(candidate="cheap", epoch=4, at_ms=99, sentence="Promote cheap.")
 

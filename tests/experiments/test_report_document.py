@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import norm
 from statsmodels.stats.proportion import proportions_ztest
 
-from experiments.latency import bucket
-from experiments.money import saved_per_day
-from experiments.report import Report
-from experiments.units import CellRow
-from experiments.verdict import Kind
+from experiments.evidence.latency import bucket
+from experiments.evidence.units import CellRow
+from experiments.report.document import Report
+from experiments.report.money import saved_per_day
+from experiments.verdict.verdict import Kind
 from tests.experiments.looks import DAY_MS, START_MS, Arm, Trial, experiment
 
 DEAR = Arm(500, 400, 0.010, errors=2)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.comparison import RELATIVE_MDE, compare, level
-from experiments.rules import units_needed
-from experiments.sequence import Sequence
+from experiments.inference.sequence import Sequence
+from experiments.verdict.comparison import RELATIVE_MDE, compare, level
+from experiments.verdict.rules import units_needed
 from tests.experiments.looks import Arm, Trial, experiment
 
 ERRORS = {"metric": "error", "max_increase": 0.01}

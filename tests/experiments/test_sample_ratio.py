@@ -8,7 +8,7 @@ from scipy.stats import binom, chisquare
 
 from bandit.best import best_of_normals
 from bandit.shares import with_floor
-from experiments.sample_ratio import sample_ratio
+from experiments.inference.sample_ratio import sample_ratio
 
 
 def counts(*rows: list[int]) -> np.ndarray:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, dirichlet_multinomial, multinomial
 
-from experiments.sample_ratio_sequence import sample_ratio_sequence
+from experiments.inference.sample_ratio_sequence import sample_ratio_sequence
 
 FEW = settings(deadline=None, derandomize=True, max_examples=60)
 

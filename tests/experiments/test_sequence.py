@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from experiments.sequence import NOTHING_KNOWN, Estimate, Sequence
+from experiments.inference.sequence import NOTHING_KNOWN, Estimate, Sequence
 
 OF_REWARDS = Sequence(alpha=0.05, mde=0.05)
 INFORMATION = st.floats(1e-3, 1e12)

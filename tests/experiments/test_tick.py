@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.epochs import LONGEST_MS, Epoch
-from experiments.evidence import gather
-from experiments.progress import Progress
-from experiments.tick import Standing, next_shares, tick
-from experiments.units import CellRow
-from experiments.verdict import Kind
+from experiments.evidence.epochs import LONGEST_MS, Epoch
+from experiments.evidence.evidence import gather
+from experiments.evidence.units import CellRow
+from experiments.verdict.progress import Progress
+from experiments.verdict.tick import Standing, next_shares, tick
+from experiments.verdict.verdict import Kind
 from tests.experiments.looks import HOUR_MS, START_MS, WINDOW_MS, Arm, Trial, experiment, row
 
 DEAR = Arm(500, 400, 0.010)

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.evidence import gather
-from experiments.progress import Progress
-from experiments.sequence import Sequence
-from experiments.tick import Standing, Tick, tick
-from experiments.units import COST, ERROR, PRIMARY, CellRow
-from experiments.verdict import Kind
+from experiments.definition.experiment import Experiment
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.evidence import gather
+from experiments.evidence.units import COST, ERROR, PRIMARY, CellRow
+from experiments.inference.sequence import Sequence
+from experiments.verdict.progress import Progress
+from experiments.verdict.tick import Standing, Tick, tick
+from experiments.verdict.verdict import Kind
 from tests.experiments.looks import HOUR_MS, START_MS, experiment
 
 pytestmark = pytest.mark.statistical

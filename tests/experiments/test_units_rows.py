@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.units import (
+from experiments.evidence.units import (
     COST,
     COUNTS,
     ERROR,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from experiments.progress import Progress
-from experiments.units import CellRow
-from experiments.verdict import Kind
-from experiments.would_change import would_change
+from experiments.evidence.units import CellRow
+from experiments.report.would_change import would_change
+from experiments.verdict.progress import Progress
+from experiments.verdict.verdict import Kind
 from tests.experiments.looks import HOUR_MS, Arm, Trial, experiment
 
 ERRORS = {"metric": "error", "max_increase": 0.01}

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.epochs import Epoch
-from experiments.evidence import gather
-from experiments.units import ERROR, PRIMARY, CellRow, triangle
-from experiments.volume import volume
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.evidence import gather
+from experiments.evidence.units import ERROR, PRIMARY, CellRow, triangle
+from experiments.evidence.volume import volume
 from tests.experiments.looks import HOUR_MS, Arm, Trial, experiment
 
 

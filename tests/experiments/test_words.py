@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from experiments.duration import LONGEST_MS, DurationMs, parse, text
-from experiments.lifecycle import LIVE, ExperimentState, ended, may_move
-from experiments.names import ancestors, check_experiment, check_name, check_task
-from experiments.numbers import number
+from experiments.definition.duration import LONGEST_MS, DurationMs, parse, text
+from experiments.definition.lifecycle import LIVE, ExperimentState, ended, may_move
+from experiments.definition.names import ancestors, check_experiment, check_name, check_task
+from experiments.report.numbers import number
 
 DURATION = TypeAdapter(DurationMs)
 

@@ -11,8 +11,8 @@ import pytest
 
 from router.clock import machine_clock
 from router.config.plan import seed
-from router.control import Control
-from router.planner import LEASE
+from router.steering.control import Control
+from router.steering.planner import LEASE
 from storage.open import open_store
 from storage.records import AuditEntry, OpenEpoch
 from tests.router.worlds import document
@@ -23,7 +23,7 @@ PLANNER = """
 import sys
 from dataclasses import replace
 from router.clock import machine_clock
-from router.planner import LEASE
+from router.steering.planner import LEASE
 from storage.errors import LeaseLost
 from storage.open import open_store
 from storage.records import AuditEntry, OpenEpoch

@@ -15,8 +15,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from router.decision_id import Signer
-from router.signing import load_signer
+from router.deciding.decision_id import Signer
+from router.deciding.signing import load_signer
 from storage.open import open_store
 from tests.process.ledger_client import LedgerClient
 

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from experiments.definition import Decision, Experiment, Guardrail, Objective, Reward
-from experiments.duration import text as duration_text
+from experiments.definition.decision import Decision
+from experiments.definition.duration import text as duration_text
+from experiments.definition.experiment import Experiment
+from experiments.definition.guardrail import Guardrail
+from experiments.definition.objective import Objective
+from experiments.definition.reward import Reward
 from router.config.document import Document, Match, Model, Price, Task
 
 DOCS = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")

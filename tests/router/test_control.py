@@ -6,9 +6,9 @@ from hashlib import blake2b
 
 import pytest
 
-from experiments.definition import Experiment
-from experiments.lifecycle import ExperimentState
-from router.choose import RouteRequest
+from experiments.definition.experiment import Experiment
+from experiments.definition.lifecycle import ExperimentState
+from router.deciding.choose import RouteRequest
 from router.errors import Conflict, EvidenceRefused, InvalidRequest, NotFound
 from router.keys import hash_key
 from tests.router.worlds import World, document, experiment, world

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.decision_id import (
+from router.deciding.decision_id import (
     ID_CHARACTERS,
     MAX_WORKERS,
     Numbers,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from router.choose import RouteRequest
+from router.deciding.choose import RouteRequest
 from router.errors import UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from router.upstream.chat import read_chat
 from tests.servers.asking import COST, ask, ask_stream, failure, only_call, quick_house, wait_until

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.choose import RouteRequest
+from router.deciding.choose import RouteRequest
 from router.engine import Engine
 from router.errors import StoreDown
 from storage.errors import StoreUnavailable

@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from router.choose import RouteRequest
+from router.deciding.choose import RouteRequest
 from router.errors import InvalidRequest
-from router.feedback import MAX_ITEMS, parse_items
+from router.recording.feedback import MAX_ITEMS, parse_items
 from storage.records import FeedbackState
 from tests.router.worlds import World, document, experiment, world
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from router.choose import RouteRequest
+from router.deciding.choose import RouteRequest
 from router.errors import InvalidRequest, NotFound
-from router.forecast import forecast
+from router.steering.forecast import forecast
 from tests.router.worlds import World, world
 
 

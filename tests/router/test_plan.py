@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.lifecycle import ExperimentState
+from experiments.definition.lifecycle import ExperimentState
 from router.config.document import Document
 from router.config.file import parse_document
 from router.config.plan import apply, plan_changes, seed
-from router.control import Control
+from router.deciding.snapshot import build_snapshot
 from router.errors import Conflict
-from router.snapshot import build_snapshot
+from router.steering.control import Control
 from storage.errors import StoreConflict
 from storage.memory.store import MemoryStore
 from storage.records import PutConfig, RouteRow, State

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from experiments.lifecycle import ExperimentState
-from router.choose import RouteRequest
-from router.planner import Planner
+from experiments.definition.lifecycle import ExperimentState
+from router.deciding.choose import RouteRequest
+from router.steering.planner import Planner
 from storage.errors import LeaseLost
 from storage.records import AuditEntry, OpenEpoch
 from tests.router.worlds import World, document, experiment, model, world
@@ -162,7 +162,7 @@ def test_the_cached_cells_of_a_planner_give_the_same_report_as_a_fresh_look(smal
     """The cache of final epochs saves reading and changes nothing."""
     import json
 
-    from router.look import render_report
+    from router.steering.look import render_report
 
     serve(small_world, 800, {"dear": 0.8, "cheap": 0.7})
     cached = json.loads(small_world.control.report("cheaper").body)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from router import recorder as recording
-from router.choose import RouteRequest
+from router.deciding.choose import RouteRequest
 from router.errors import Overloaded, StoreDown
-from router.recorder import Recorder
+from router.recording import recorder as recording
+from router.recording.recorder import Recorder
 from storage.memory.store import MemoryStore
 from storage.records import Batch, DecisionRow, FeedbackReply, FeedbackRow
 from tests.router.worlds import START_MS, HandClock, World

@@ -3,7 +3,7 @@
 import pytest
 
 from router.config.document import Match
-from router.tasks import TaskRules
+from router.deciding.tasks import TaskRules
 
 RULES = TaskRules(
     ("support", "support/billing", "code", "greek"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.prices import priced
+from router.config.prices import priced
 from router.upstream.usage import (
     MAX_TOKENS,
     Usage,

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from router.config.document import Document
 from router.config.plan import seed
-from router.control import Control
-from router.decision_id import Signer, SigningKey
+from router.deciding.decision_id import Signer, SigningKey
 from router.engine import Engine
-from router.feedback import FeedbackItem
-from router.planner import Planner
+from router.recording.feedback import FeedbackItem
+from router.steering.control import Control
+from router.steering.planner import Planner
 from storage.memory.store import MemoryStore
 from storage.records import FeedbackReply
 from storage.store import Store

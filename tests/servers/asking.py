@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from router.choose import Decision
+from router.deciding.choose import Decision
 from router.errors import UpstreamFailed
 from router.upstream.chat import read_chat
 from router.upstream.dispatch import Answer, Limits

@@ -12,8 +12,8 @@ from api.serving.auth import Auth
 from api.serving.gateway import Gateway
 from api.serving.hot import HotApp
 from api.serving.metrics import Counters
-from experiments.definition import Experiment
-from router.control import Control
+from experiments.definition.experiment import Experiment
+from router.steering.control import Control
 from storage.records import Scope
 from tests.servers.house import House, document
 

@@ -12,11 +12,11 @@ import orjson
 import uvicorn
 
 from api.serving.gateway import Gateway
-from experiments.definition import Experiment
+from experiments.definition.experiment import Experiment
 from router.clock import machine_clock
-from router.control import Control
-from router.decision_id import Signer, SigningKey
+from router.deciding.decision_id import Signer, SigningKey
 from router.engine import Engine
+from router.steering.control import Control
 from router.upstream.aiohttp_transport import AiohttpTransport
 from router.upstream.dispatch import Dispatcher, Limits
 from storage.memory.store import MemoryStore

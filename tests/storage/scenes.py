@@ -6,10 +6,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any  # a row's fields, given by name
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.lifecycle import ExperimentState
-from experiments.units import CellRow
+from experiments.definition.experiment import Experiment
+from experiments.definition.lifecycle import ExperimentState
+from experiments.evidence.epochs import Epoch
+from experiments.evidence.units import CellRow
 from storage.memory.store import MemoryStore
 from storage.records import (
     Batch,

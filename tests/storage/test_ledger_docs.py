@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from experiments.units import COUNTS, MOMENTS
+from experiments.evidence.units import COUNTS, MOMENTS
 from storage.sqlite.schema import VERSION, create
 
 PAGE = Path(__file__).parents[2] / "docs" / "ledger.md"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from experiments.epochs import Epoch
+from experiments.evidence.epochs import Epoch
 from storage import join
 from storage.errors import StoreConflict
 from storage.records import AuditEntry, Batch, FreezeReport, OpenEpoch, PutConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.epochs import Epoch
+from experiments.evidence.epochs import Epoch
 from storage.errors import StoreIncompatible, StoreUnavailable
 from storage.records import AuditEntry, FreezeReport, KeyRow, OpenEpoch, PutConfig, PutKey, PutRoute, RouteRow
 from storage.redis.address import parse_address

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.units import CellRow
+from experiments.evidence.units import CellRow
 from tests.storage.scenes import Scene
 
 DAY_MS = 86_400_000

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.units import CellRow
+from experiments.evidence.units import CellRow
 from storage.exported import Fields
 from storage.memory.store import MemoryStore
 from storage.records import CallRow, DecisionRow, FeedbackRow

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from experiments.definition import Experiment
-from experiments.epochs import Epoch
-from experiments.lifecycle import ExperimentState as State
+from experiments.definition.experiment import Experiment
+from experiments.definition.lifecycle import ExperimentState as State
+from experiments.evidence.epochs import Epoch
 from storage.errors import NameTaken, StoreConflict, StoreUnavailable, TaskTaken
 from storage.records import (
     AuditEntry,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.latency import bucket
+from experiments.evidence.latency import bucket
 from storage.records import Assignment, TrafficCount
 from storage.store import Store
 from tests.storage.scenes import Scene

@@ -1,0 +1,1 @@
+"""Seeded environments in which allocations and tests are measured."""

@@ -1,0 +1,1 @@
+"""What an experiment knows: unit rows, cells, epochs, and their arrays."""

@@ -1,0 +1,183 @@
+"""Unit rows and cells: how outcomes of one unit become additive sums of its (epoch, arm).
+
+A unit row joins what arrives at different times (assignment, cost, reward, error). A cell is the sum of
+its units' contributions, so every change of a unit row moves its cell by `after - before`: late,
+repeated and superseding outcomes need no special case, and a cell equals its recomputation.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from experiments.definition.experiment import Experiment
+
+PRIMARY = "reward"
+COST = "cost_usd"
+ERROR = "error"
+
+COUNTS = ("assigned", "called", "served", "errored", "feedback", "recovered", "degraded")
+"""Numbers of units in a cell: assigned; with a call made; all calls answered by the assigned candidate;
+with an error; with a known reward (reported, or implied by an error); recreated from a decision id;
+decided while degraded (decisions, epoch 0)."""
+
+MOMENTS = ("11", "1N", "1R", "1C", "1X", "NN", "NR", "NC", "NX", "RR", "RC", "RX", "CC", "CX", "XX")
+"""Upper triangle of sum(z z') for z = (1, N, R, C, X): unit, requests, metric total, cost in USD, covariate."""
+
+Counts = tuple[int, int, int, int, int, int, int]
+Triangle = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """Everything known of one unit of an experiment; totals over its decisions."""
+
+    experiment_id: int
+    unit: bytes
+    """16-byte digest of the unit's name."""
+    epoch: int
+    arm: int
+    assigned_at_ms: int
+    requests: int = 0
+    """Decisions recorded; 0 while only feedback has arrived (`recovered`)."""
+    calls: int = 0
+    """Decisions whose call outcome is known."""
+    errors: int = 0
+    diverted: int = 0
+    """Calls answered by another model than the assigned candidate."""
+    costed: int = 0
+    """Calls whose cost is known, or that failed without one: such a call counts as free."""
+    cost_usd: float = 0.0
+    feedback: int = 0
+    """Decisions with reported reward."""
+    rated: int = 0
+    """Decisions with a reward, reported or implied by an error."""
+    reward: float = 0.0
+    covariate: float = 0.0
+    metrics: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Further metrics: number of decisions reporting it, and total."""
+
+
+class Contribution(NamedTuple):
+    """What one unit adds to its cell: counts in the order of COUNTS, one triangle per metric."""
+
+    counts: Counts
+    moments: dict[str, Triangle]
+
+
+@dataclass(frozen=True, slots=True)
+class CellRow:
+    """Additive sums of one (experiment, epoch, arm), as stores return them."""
+
+    epoch: int
+    arm: int
+    counts: Counts
+    moments: dict[str, Triangle]
+    latency: dict[int, int] = field(default_factory=dict)
+    """Requests per latency bucket (experiments.evidence.latency)."""
+
+
+def triangle(requests: float, total: float, cost: float, covariate: float) -> Triangle:
+    """Upper triangle of z z' for one unit, in the order of MOMENTS."""
+    n, r, c, x = requests, total, cost, covariate
+    return (1.0, n, r, c, x, n * n, n * r, n * c, n * x, r * r, r * c, r * x, c * c, c * x, x * x)
+
+
+def contribution(row: UnitRow, definition: Experiment) -> Contribution:
+    """What `row` adds to its cell.
+
+    - `reward`: units with reward and, if the objective needs it, the cost of every call; N = rated requests
+      (all calls where `reward.missing` gives silence a value), C = the cost in proportion to N, so that
+      reward per cost does not depend on how many requests were rated.
+    - `cost_usd`: units whose every call has a known cost; R = C = cost, N = calls.
+    - `error`: units with a call; R = failed calls, N = calls.
+    - each further metric: units reporting it; N = reports.
+    """
+    arrived = row.requests > 0
+    counts = (
+        int(arrived),
+        int(row.calls > 0),
+        int(row.calls > 0 and row.diverted == 0),
+        int(row.errors > 0),
+        int(arrived and row.rated > 0),
+        int(not arrived),
+        0,
+    )
+    moments: dict[str, Triangle] = {}
+    x = row.covariate
+    costed = row.calls > 0 and row.costed == row.calls
+    cap = definition.objective.cost_cap_usd
+    cost = row.cost_usd if cap is None else min(row.cost_usd, cap)
+    if row.rated and (costed or not definition.objective.needs_cost):
+        rated, reward = row.rated, row.reward
+        silence = definition.reward.missing
+        if silence != "drop" and row.calls > rated:
+            rated, reward = row.calls, reward + silence * (row.calls - rated)
+        share = cost if rated == row.calls else cost * rated / row.calls
+        moments[PRIMARY] = triangle(rated, reward, share if costed else 0.0, x)
+    if costed:
+        moments[COST] = triangle(row.calls, cost, cost, x)
+    if row.calls:
+        moments[ERROR] = triangle(row.calls, row.errors, cost if costed else 0.0, x)
+    for metric, (reports, total) in row.metrics.items():
+        moments[metric] = triangle(reports, total, cost if costed else 0.0, x)
+    return Contribution(counts, moments)
+
+
+class Outcome(NamedTuple):
+    """What is known of one decision at some moment; the difference of two moves the unit row."""
+
+    called: bool = False
+    error: bool = False
+    diverted: bool = False
+    cost_usd: float | None = None
+    reward: float | None = None
+    reported: bool = False
+    """The reward came as feedback and was not implied by an error."""
+    metrics: tuple[tuple[str, float], ...] = ()
+
+
+NOTHING = Outcome()
+
+
+def moved(row: UnitRow, before: Outcome, after: Outcome) -> UnitRow:
+    """The unit row after one of its decisions went from `before` to `after`."""
+    old_cost, new_cost = _cost(before), _cost(after)
+    metrics = row.metrics
+    if before.metrics != after.metrics:
+        metrics = dict(metrics)
+        for sign, outcome in ((-1, before), (1, after)):
+            for name, value in outcome.metrics:
+                reports, total = metrics.get(name, (0, 0.0))
+                metrics[name] = (reports + sign, total + sign * value)
+        metrics = {name: entry for name, entry in metrics.items() if entry[0]}
+    return UnitRow(
+        row.experiment_id,
+        row.unit,
+        row.epoch,
+        row.arm,
+        row.assigned_at_ms,
+        row.requests,
+        calls=row.calls + after.called - before.called,
+        errors=row.errors + after.error - before.error,
+        diverted=row.diverted + after.diverted - before.diverted,
+        costed=row.costed + (new_cost is not None) - (old_cost is not None),
+        cost_usd=_total(row.cost_usd, old_cost, new_cost, row.costed),
+        feedback=row.feedback + after.reported - before.reported,
+        rated=row.rated + (after.reward is not None) - (before.reward is not None),
+        reward=_total(row.reward, before.reward, after.reward, row.rated),
+        covariate=row.covariate,
+        metrics=metrics,
+    )
+
+
+def _cost(outcome: Outcome) -> float | None:
+    """A failed call of unknown cost was free: leaving it out would hide the failure from the reward."""
+    return 0.0 if outcome.error and outcome.cost_usd is None else outcome.cost_usd
+
+
+def _total(total: float, before: float | None, after: float | None, known: int) -> float:
+    """Replace `before` by `after` in a total; exact where the value was the only one in it."""
+    if before == after:
+        return total
+    if known <= (before is not None):
+        return 0.0 if after is None else after
+    return total - (before or 0.0) + (after or 0.0)

@@ -1,0 +1,82 @@
+"""Volume: how much an experiment has seen, and at what pace."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit.cells import Floats, Z
+from experiments.definition.experiment import Experiment
+from experiments.evidence.evidence import Evidence
+from experiments.evidence.units import COST, ERROR, PRIMARY
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Counts by arm over mature epochs, and the pace over all."""
+
+    units: tuple[float, ...]
+    """Units with a counted reward."""
+    rarer: tuple[float, ...]
+    """Units, in effect, on the rarer side of the reward's range: for binary rewards of single requests
+    the smaller of successes and failures."""
+    served: tuple[float, ...]
+    """Share of called units that were answered by their own candidate; 1 before any call."""
+    costed: tuple[float, ...]
+    """Share of called units whose cost is known; 1 before any call."""
+    assigned: int
+    """Units of all arms in all epochs, the open one too."""
+    mature: int
+    """Units of all arms in mature epochs."""
+    running_ms: int
+    units_per_day: float
+
+
+def volume(
+    definition: Experiment, everything: Evidence, mature: Evidence, started_at_ms: int, now_ms: int
+) -> Volume:
+    """Measure what was seen; `mature` are the epochs that tests may read."""
+    pooled = mature.metric(PRIMARY).pooled()
+    called, costed = (mature.metric(name).n.sum(axis=0) for name in (ERROR, COST))
+    served, answered = mature.counts["served"].sum(axis=0), mature.counts["called"].sum(axis=0)
+    assigned = int(everything.counts["assigned"].sum())
+    running_ms = max(now_ms - started_at_ms, 1)
+    return Volume(
+        units=tuple(pooled[:, Z.UNIT, Z.UNIT].tolist()),
+        rarer=tuple(_rarer(pooled, definition).tolist()),
+        served=_shares(served, answered),
+        costed=_shares(costed, called),
+        assigned=assigned,
+        mature=int(mature.counts["assigned"].sum()),
+        running_ms=running_ms,
+        units_per_day=assigned * DAY_MS / running_ms,
+    )
+
+
+def _shares(some: Floats, of: Floats) -> tuple[float, ...]:
+    shares = np.where(of > 0, some / np.maximum(of, 1), 1.0)
+    return tuple(shares.tolist())
+
+
+def _rarer(pooled: Floats, definition: Experiment) -> Floats:
+    """(sum x)^2 / sum x^2 of the reward above the range's low end, and of what is missing to its high end.
+
+    It counts how many units carry a sum: a mean that rests on fewer than some 20 is not near normal yet.
+    """
+    (low, _), width = definition.reward.range, definition.reward.width
+    requests, total = pooled[:, Z.UNIT, Z.REQUESTS], pooled[:, Z.UNIT, Z.TOTAL]
+    nn, nr, rr = (
+        pooled[:, Z.REQUESTS, Z.REQUESTS], pooled[:, Z.REQUESTS, Z.TOTAL], pooled[:, Z.TOTAL, Z.TOTAL]
+    )  # fmt: skip
+    above, below = (total - low * requests) / width, requests - (total - low * requests) / width
+    with_requests = (nr - low * nn) / width
+    squares = (rr - 2 * low * nr + low**2 * nn) / width**2
+    squares_below = nn - 2 * with_requests + squares
+    return np.minimum(_carriers(above, squares), _carriers(below, squares_below))
+
+
+def _carriers(total: Floats, squares: Floats) -> Floats:
+    positive = np.maximum(total, 0.0)
+    carriers: Floats = positive**2 / np.maximum(squares, np.maximum(positive, 1.0) * 1e-12)
+    return carriers

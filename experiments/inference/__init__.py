@@ -1,0 +1,1 @@
+"""Tests and intervals on cells; none of them knows what they decide."""

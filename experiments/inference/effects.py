@@ -1,0 +1,221 @@
+"""Effects of candidates against another arm: compared inside each epoch, combined with common weights.
+
+Pooled means are never compared: shares shift between epochs, so a common trend would look like an effect.
+
+- `mean_differences`: stratified inverse-variance difference of means (one request per unit).
+- `rate_differences`: the same question for units of several requests: reward per request, a ratio.
+- `log_ratios`: ratio metrics such as reward per cost, and the ratio of costs, on the log scale.
+
+Each takes the arm that is compared `against` and several arms at once, and gives one Estimate per arm for
+experiments.inference.sequence; NOTHING_KNOWN stands for "not enough data".
+"""
+
+from collections.abc import Sequence as Series
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit.cells import Cells, Floats, Z
+from experiments.inference.pairs import Pairs
+from experiments.inference.sequence import NOTHING_KNOWN, Estimate
+
+SMALLEST_FREEDOM = 50
+"""Degrees of freedom of an arm's variance below which nothing is said."""
+SMALLEST_RATIO_UNITS = 100
+FEWEST_REWARDED = 20
+"""Units with a reward, in effect, below which the logarithm of a mean reward says nothing."""
+VARIANCE_FLOOR = 1e-4
+"""Of the squared range: outcomes that were all equal so far do not have variance zero."""
+SMALLEST_MEAN = 1e-12
+"""Stands for a mean of zero: a free model is finitely cheaper than a paid one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """A null hypothesis "candidate minus control = difference" on values per request within [low, low + width].
+
+    Tests of rare outcomes take the variance that it implies where that is larger than the one seen: an arm
+    that was spared by chance so far has an estimate that is too good and, plugged in, a variance that is too
+    small (restricted estimates: Farrington and Manning 1990).
+    """
+
+    difference: float
+    low: float = 0.0
+    width: float = 1.0
+
+
+def single_requests(cells: Cells) -> bool:
+    """Whether every unit is one request, so that a mean over units is a mean over requests."""
+    return bool(np.array_equal(cells.product(Z.REQUESTS, Z.REQUESTS), cells.n))
+
+
+def differences(
+    cells: Cells, against: int, arms: Series[int], width: float = 1.0, null: Boundary | None = None
+) -> tuple[Estimate, ...]:
+    """Each arm minus `against` in the metric per request; `width` is the metric's range."""
+    how = mean_differences if single_requests(cells) else rate_differences
+    return how(cells, against, arms, width, null)
+
+
+def mean_differences(
+    cells: Cells, against: int, arms: Series[int], width: float = 1.0, null: Boundary | None = None
+) -> tuple[Estimate, ...]:
+    """Stratified differences of means (statistics.md section 3).
+
+        w_e = 1 / (s_a^2 / n_ea + s_b^2 / n_eb),  I = sum w_e,  estimate = sum w_e D_e / I
+
+    with the within-epoch variance s_k^2 pooled over epochs.
+    """
+    pairs = Pairs.of(cells, against, arms, smallest=1)
+    total = pairs.moment(Z.UNIT, Z.TOTAL)
+    mean = total / pairs.divisor
+    within = (pairs.moment(Z.TOTAL, Z.TOTAL) - total * mean).sum(axis=-1) / np.maximum(pairs.freedom, 1.0)
+    variance = np.maximum(within, _floor(pairs, width, null))
+    weights = pairs.kept / (variance[..., None] / pairs.divisor).sum(axis=0)
+    information = weights.sum(axis=-1)
+    value = (weights * (mean[1] - mean[0])).sum(axis=-1) / np.maximum(information, SMALLEST_MEAN)
+    return _estimates(value, information, pairs.freedom.min(axis=0) >= SMALLEST_FREEDOM)
+
+
+def rate_differences(
+    cells: Cells, against: int, arms: Series[int], width: float = 1.0, null: Boundary | None = None
+) -> tuple[Estimate, ...]:
+    """Differences of totals per request, by the delta method on weighted means."""
+    pairs = Pairs.of(cells, against, arms, smallest=2)
+    ratios = _ratios(pairs, Z.TOTAL, Z.REQUESTS, _floor(pairs, width, null))
+    value, variance = ratios.value[1] - ratios.value[0], ratios.variance.sum(axis=0)
+    return _estimates(value, 1 / variance, pairs.units.min(axis=0) >= SMALLEST_RATIO_UNITS)
+
+
+def log_ratios(
+    cells: Cells, against: int, arms: Series[int], numerator: Z, denominator: Z
+) -> tuple[Estimate, ...]:
+    """ln(arm's ratio) - ln(ratio of `against`), the delta method on weighted means (section 5).
+
+    Reward per cost is (TOTAL, COST), cost per unit is (COST, UNIT). Ratios of per-epoch ratios, or means
+    of per-unit ratios, would be biased; both are avoided. A price may be zero; a reward of zero so far is no
+    known reward, so it takes (sum R)^2 / sum R^2 >= 20 units, in effect, in each arm.
+    """
+    pairs = Pairs.of(cells, against, arms, smallest=2)
+    floor = np.full((2, len(arms)), VARIANCE_FLOOR)
+    ratios = _ratios(pairs, numerator, denominator, floor, relative=True)
+    known = pairs.units.min(axis=0) >= SMALLEST_RATIO_UNITS
+    if numerator is Z.TOTAL:
+        total = pairs.moment(Z.UNIT, Z.TOTAL).sum(axis=-1)
+        squares = pairs.moment(Z.TOTAL, Z.TOTAL).sum(axis=-1)
+        known &= ((total > 0) & (squares > 0) & (total**2 >= FEWEST_REWARDED * squares)).all(axis=0)
+    value = np.maximum(ratios.value, SMALLEST_MEAN)
+    information = 1 / (ratios.variance / value**2).sum(axis=0)
+    return _estimates(np.log(value[1]) - np.log(value[0]), information, known)
+
+
+@dataclass(frozen=True)
+class _Ratios:
+    """Ratios of weighted means and their variances, each of shape (2, candidates)."""
+
+    value: Floats
+    variance: Floats
+
+
+def _ratios(pairs: Pairs, numerator: Z, denominator: Z, floor: Floats, relative: bool = False) -> _Ratios:
+    """Ratios of means under epoch weights common to both arms and both components.
+
+        w_e = 1 / (u_a / n_ea + u_b / n_eb),  u_k = within-epoch variance of a unit's influence
+        (z_num - ratio * z_den) / mean(z_den), from pooled means first and re-weighted once
+
+    `floor` is the least u_k; `relative` measures it against the ratio itself, as log ratios need.
+    """
+    parts = _Parts.of(pairs, numerator, denominator)
+    weights = pairs.n.sum(axis=0)
+    for _ in range(2):
+        value, influence = parts.influence(weights)
+        least = floor * np.maximum(value, SMALLEST_MEAN) ** 2 if relative else floor
+        unit = np.maximum((influence * pairs.n).sum(axis=-1) / np.maximum(pairs.freedom, 1.0), least)
+        scale = np.maximum(value, SMALLEST_MEAN) ** 2 if relative else np.ones_like(value)
+        weights = pairs.kept / ((unit / scale)[..., None] / pairs.divisor).sum(axis=0)
+    value, influence = parts.influence(weights)
+    least = floor * np.maximum(value, SMALLEST_MEAN) ** 2 if relative else floor
+    squared = (weights / np.maximum(weights.sum(axis=-1, keepdims=True), SMALLEST_MEAN)) ** 2
+    seen = (squared * influence / np.maximum(pairs.divisor - 1, 1.0)).sum(axis=-1)
+    smallest = least * (squared / pairs.divisor).sum(axis=-1)
+    known = squared.any(axis=-1)
+    return _Ratios(value, np.where(known, np.maximum(seen, smallest), 1.0))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Per-epoch means, variances (divided by n) and covariance of a ratio's two components."""
+
+    numerator: Floats
+    denominator: Floats
+    numerator_variance: Floats
+    denominator_variance: Floats
+    covariance: Floats
+
+    @classmethod
+    def of(cls, pairs: Pairs, numerator: Z, denominator: Z) -> "_Parts":
+        top = pairs.moment(Z.UNIT, numerator) / pairs.divisor
+        bottom = pairs.moment(Z.UNIT, denominator) / pairs.divisor
+        return cls(
+            top,
+            bottom,
+            pairs.moment(numerator, numerator) / pairs.divisor - top**2,
+            pairs.moment(denominator, denominator) / pairs.divisor - bottom**2,
+            pairs.moment(numerator, denominator) / pairs.divisor - top * bottom,
+        )
+
+    def influence(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Ratios of weighted means, and the within-epoch variance of a unit's influence on them."""
+        total = np.maximum(weights.sum(axis=-1), SMALLEST_MEAN)
+        bottom = np.maximum((weights * self.denominator).sum(axis=-1) / total, SMALLEST_MEAN)
+        value: Floats = (weights * self.numerator).sum(axis=-1) / total / bottom
+        slope = value[..., None]
+        variance = self.numerator_variance - slope * (2 * self.covariance - slope * self.denominator_variance)
+        influence: Floats = np.maximum(variance, 0.0) / bottom[..., None] ** 2
+        return value, influence
+
+
+def arm_mean(cells: Cells, arm: int, width: float = 1.0) -> Estimate:
+    """Mean reward per request of one arm over its own epochs, for an absolute bound."""
+    sums = cells.arms(arm).pooled()[0]
+    n, requests, total = sums[Z.UNIT, Z.UNIT], sums[Z.UNIT, Z.REQUESTS], sums[Z.UNIT, Z.TOTAL]
+    if n <= SMALLEST_FREEDOM:
+        return NOTHING_KNOWN
+    mean = total / requests
+    residual = (
+        sums[Z.TOTAL, Z.TOTAL] - 2 * mean * sums[Z.TOTAL, Z.REQUESTS] + mean**2 * sums[Z.REQUESTS, Z.REQUESTS]
+    )
+    variance = max(residual / (n - 1), VARIANCE_FLOOR * width**2) / (requests / n) ** 2
+    return Estimate(float(mean), float(n / variance))
+
+
+def _floor(pairs: Pairs, width: float, null: Boundary | None) -> Floats:
+    """The least variance of a unit, shape (2, candidates)."""
+    floor = np.full(pairs.units.shape, VARIANCE_FLOOR * width**2)
+    return floor if null is None else np.maximum(floor, _null_variance(pairs, null))
+
+
+def _null_variance(pairs: Pairs, null: Boundary) -> Floats:
+    """Variance of a unit's mean if the null held and values were all at the ends of their range.
+
+    The rate of the arm compared against is pooled from both arms under the null, with one more event on
+    either side. A unit of several requests counts as one event for all of them, the most it can vary.
+    """
+    requests = pairs.moment(Z.UNIT, Z.REQUESTS).sum(axis=-1)
+    events = (pairs.moment(Z.UNIT, Z.TOTAL).sum(axis=-1) - null.low * requests) / null.width
+    shift = null.difference / null.width
+    pooled = (events.sum(axis=0) + 1 - shift * requests[1]) / (requests.sum(axis=0) + 2)
+    rate = np.clip(pooled, max(0.0, -shift), min(1.0, 1.0 - shift))
+    rates = np.stack([rate, rate + shift])
+    together = (
+        pairs.moment(Z.REQUESTS, Z.REQUESTS).sum(axis=-1) * pairs.units / np.maximum(requests, 1.0) ** 2
+    )
+    variance: Floats = rates * (1 - rates) * null.width**2 * together
+    return variance
+
+
+def _estimates(value: Floats, information: Floats, known: Floats) -> tuple[Estimate, ...]:
+    return tuple(
+        Estimate(one, much) if enough else NOTHING_KNOWN
+        for one, much, enough in zip(value.tolist(), information.tolist(), known.tolist(), strict=True)
+    )

@@ -1,0 +1,1 @@
+"""Units and days to a verdict, before it is there."""

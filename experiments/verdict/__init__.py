@@ -1,0 +1,1 @@
+"""From evidence to a verdict and the next shares: the tick."""

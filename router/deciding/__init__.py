@@ -1,0 +1,1 @@
+"""The hot path: task, unit, candidate, decision id."""

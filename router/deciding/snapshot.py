@@ -1,0 +1,135 @@
+"""The snapshot: the one immutable object that every decision reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from experiments.definition.assignment import cumulative
+from experiments.definition.experiment import Experiment, Unit
+from experiments.definition.lifecycle import LIVE, ExperimentState
+from experiments.definition.names import ancestors
+from experiments.evidence.epochs import Epoch
+from router.config.document import Document, Model
+from router.deciding.tasks import DEFAULT_TASK, TaskRules
+from storage.records import ExperimentRow, RouteRow, State
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentRoute:
+    """A running or paused experiment, laid out for the choice."""
+
+    id: int
+    name: str
+    paused: bool
+    unit: Unit
+    sticky: bool
+    candidates: tuple[str, ...]
+    dropped: frozenset[int]
+    salt: str
+    traffic: float
+    epoch: int
+    shares: tuple[float, ...]
+    boundaries: tuple[float, ...]
+    configured: tuple[float, ...]
+    """Shares of epoch 0, used when the snapshot is too old to trust."""
+    configured_boundaries: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRoute:
+    """How one task is served."""
+
+    task: str
+    champion: str
+    fallbacks: tuple[str, ...]
+    timeout_s: float
+    experiment: ExperimentRoute | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that decisions need, built whole and never changed."""
+
+    version: int
+    tasks: Mapping[str, TaskRoute]
+    default: TaskRoute
+    rules: TaskRules
+    models: Mapping[str, Model]
+    tiers: Mapping[int, tuple[str, ...]]
+    """Models by tier, in the order of the file."""
+    definitions: Mapping[int, Experiment]
+    """Definitions of all experiments by id, ended ones too: feedback is checked against them."""
+    state: State
+    document: Document
+
+
+def build_snapshot(state: State) -> Snapshot:
+    """Lay out a State for decisions. The configuration must be there and valid."""
+    if state.config is None:
+        raise ValueError("the store holds no configuration yet: apply one first")
+    document = Document.model_validate_json(state.config.body)
+    champions = {route.task: route for route in state.routes}
+    epochs = {epoch.experiment_id: epoch for epoch in state.epochs}
+    live = {
+        row.definition.task: _experiment(row, epochs[row.id])
+        for row in state.experiments
+        if row.state in LIVE and row.id in epochs
+    }
+    tasks = {task: _task(task, document, champions, live.get(task)) for task in document.tasks}
+    tiers: dict[int, tuple[str, ...]] = {}
+    for name, model in document.models.items():
+        if model.tier is not None:
+            tiers[model.tier] = (*tiers.get(model.tier, ()), name)
+    matches = {task: settings.match for task, settings in document.tasks.items() if settings.match}
+    return Snapshot(
+        version=state.version,
+        tasks=tasks,
+        default=_task(DEFAULT_TASK, document, champions, None),
+        rules=TaskRules(tuple(document.tasks), matches),
+        models=document.models,
+        tiers=tiers,
+        definitions={row.id: row.definition for row in state.experiments},
+        state=state,
+        document=document,
+    )
+
+
+def champion_of(task: str, document: Document, champions: Mapping[str, RouteRow]) -> str:
+    """The model that serves a task outside experiments: its own champion, else a parent's, else the default's."""
+    for name in (*(ancestors(task) if task != DEFAULT_TASK else ()), DEFAULT_TASK):
+        row = champions.get(name)
+        if row is not None and row.model in document.models:
+            return row.model
+    return document.default
+
+
+def _task(
+    task: str, document: Document, champions: Mapping[str, RouteRow], experiment: ExperimentRoute | None
+) -> TaskRoute:
+    champion = champion_of(task, document, champions)
+    fallbacks, timeout_s = document.fallbacks, document.timeout_s
+    for name in reversed(ancestors(task)):
+        settings = document.tasks.get(name)
+        if settings is not None:
+            fallbacks = fallbacks if settings.fallbacks is None else settings.fallbacks
+            timeout_s = timeout_s if settings.timeout_s is None else settings.timeout_s
+    return TaskRoute(task, champion, fallbacks, timeout_s, experiment)
+
+
+def _experiment(row: ExperimentRow, epoch: Epoch) -> ExperimentRoute:
+    definition = row.definition
+    return ExperimentRoute(
+        id=row.id,
+        name=row.name,
+        paused=row.state is not ExperimentState.RUNNING or epoch.closed_at_ms is not None,
+        unit=definition.unit,
+        sticky=definition.unit != "request",
+        candidates=definition.candidates,
+        dropped=frozenset(row.dropped),
+        salt=row.salt,
+        traffic=definition.traffic,
+        epoch=epoch.number,
+        shares=epoch.shares,
+        boundaries=cumulative(epoch.shares),
+        configured=definition.starting_shares,
+        configured_boundaries=cumulative(definition.starting_shares),
+    )

@@ -1,0 +1,1 @@
+"""From decisions, calls and feedback to the ledger."""

@@ -1,0 +1,1 @@
+"""What people and the planner change: experiments, champions, epochs."""
