@@ -47,7 +47,9 @@ def pointsman(directory: Path, config: str, port: int, workers: int) -> Iterator
         "POINTSMAN_PLANNER_INTERVAL_S": str(PLANNER_INTERVAL_S),
     }
     _apply(file, settings)
-    arguments = ("-m", "pointsman", "serve", "--port", str(port), "--workers", str(workers))
+    arguments = (
+        "-m", "pointsman", "serve", "--with-parent", "--port", str(port), "--workers", str(workers),
+    )  # fmt: skip
     process = _start(arguments, settings, None, log)
     try:
         yield _url(process, log)

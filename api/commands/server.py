@@ -23,6 +23,9 @@ def serve(
         int | None, typer.Option("--port", min=0, max=65_535, help="Port; 0 takes a free one.")
     ] = None,
     store: Annotated[str | None, typer.Option("--store", help="Ledger, as the global option.")] = None,
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", help="End as soon as the process that started this one is gone.")
+    ] = False,
 ) -> None:
     """Serve the gateway, the API and the dashboard, with the planner beside them."""
     from api.processes.serve import serve as run
@@ -32,7 +35,7 @@ def serve(
     if where.url is not None:
         raise InvalidRequest("serve starts a server here; leave --url out")
     chosen = settings(store=store or where.store, workers=workers, host=host, port=port)
-    raise typer.Exit(run(chosen, config))
+    raise typer.Exit(run(chosen, config, with_parent=with_parent))
 
 
 def tick(ctx: typer.Context) -> None:

@@ -36,17 +36,23 @@ def _print(line: str) -> None:
     print(line, flush=True)
 
 
-def serve(settings: Settings, config_path: Path | None = None, say: Say = _print) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status. Raises ConfigInvalid before anything starts."""
+def serve(
+    settings: Settings, config_path: Path | None = None, say: Say = _print, with_parent: bool = False
+) -> int:
+    """Serve until SIGTERM or SIGINT, or until the parent process is gone; returns the exit status.
+
+    Raises ConfigInvalid before anything starts.
+    """
     logs.set_up("supervisor", logs.Redaction([settings.signing_key_text or ""]))
     prepared = prepare(settings, config_path, say)
-    return Supervisor(settings, prepared, say).run()
+    return Supervisor(settings, prepared, say, os.getppid() if with_parent else None).run()
 
 
 class Supervisor:
     """Keeps the server's processes alive until it is told to end."""
 
-    def __init__(self, settings: Settings, prepared: Prepared, say: Say) -> None:
+    def __init__(self, settings: Settings, prepared: Prepared, say: Say, parent: int | None = None) -> None:
+        self._parent = parent
         self._settings = settings
         self._prepared = prepared
         self._say = say
@@ -83,7 +89,7 @@ class Supervisor:
         )
 
     def _watch(self, children: list[Child]) -> None:
-        while not self._told_to_end:
+        while not self._told_to_end and self._parent in (None, os.getppid()):
             now_s = time.monotonic()
             for child in children:
                 child.look(now_s)

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -146,6 +147,34 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     tmp_path: Path, options: str, awaited: str, number: signal.Signals
 ) -> None:
     """In the middle of traffic, or kept running and ended by Ctrl-C: no process, no port, no file stays."""
+    with demo_process(tmp_path, options) as (process, scratch, errors):
+        url = wait_for(process, awaited, within_s=90)
+        assert healthy(url)
+        children = descendants(process.pid)
+        assert len(children) >= 4
+        process.send_signal(number)
+        assert process.wait(20) == 130
+        assert errors.read_text() == ""
+        assert not healthy(url)
+        assert not left_running(children, within_s=5)
+        assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.process
+def test_a_killed_demo_leaves_no_process_behind(tmp_path: Path) -> None:
+    """Nobody could tidy up, so the servers themselves notice that the demo is gone."""
+    with demo_process(tmp_path, "requests=5, keep=True") as (process, _, _):
+        url = wait_for(process, "keeps running at", within_s=90)
+        children = descendants(process.pid)
+        assert len(children) >= 4
+        process.kill()
+        assert not left_running(children, within_s=20)
+        assert not healthy(url)
+
+
+@contextmanager
+def demo_process(tmp_path: Path, options: str) -> Iterator[tuple["subprocess.Popen[str]", Path, Path]]:
+    """A demo of one subject as a process, its scratch folder and what it writes to stderr."""
     program = f"import sys; from examples.demo import run; sys.exit(run(subjects=['law'], {options}))"
     scratch, errors = tmp_path / "scratch", tmp_path / "stderr.txt"
     scratch.mkdir()
@@ -155,24 +184,20 @@ def test_an_interrupted_demo_leaves_nothing_behind(
             cwd=ROOT, env={**os.environ, "TMPDIR": str(scratch)}, stdout=subprocess.PIPE, stderr=stderr, text=True,
         )  # fmt: skip
     try:
-        url = wait_for(process, awaited, within_s=90)
-        assert healthy(url)
-        children = descendants(process.pid)
-        assert len(children) >= 4
-        process.send_signal(number)
-        assert process.wait(20) == 130
-        assert errors.read_text() == ""
-        assert not healthy(url)
-        deadline = time.monotonic() + 5
-        while any(alive(pid, command) for pid, command in children.items()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not [command for pid, command in children.items() if alive(pid, command)]
-        assert list(scratch.iterdir()) == []
+        yield process, scratch, errors
     finally:
         process.kill()
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+def left_running(children: Mapping[int, str], within_s: float) -> list[str]:
+    """Commands of those processes that still run after a while."""
+    deadline = time.monotonic() + within_s
+    while any(alive(pid, command) for pid, command in children.items()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return [command for pid, command in children.items() if alive(pid, command)]
 
 
 def wait_for(process: "subprocess.Popen[str]", awaited: str, within_s: float) -> str:
