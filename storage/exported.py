@@ -31,6 +31,8 @@ def decision_fields(row: DecisionRow) -> Fields:
         "reason": row.reason,
         "propensity": row.propensity,
         "degraded": row.degraded,
+        "covariate": row.covariate,
+        "found": row.found,
     }
 
 
@@ -54,6 +56,7 @@ def call_fields(row: CallRow, counted: bool) -> Fields:
         "first_token_ms": row.first_token_ms,
         "attempts": row.attempts,
         "finished_at_ms": row.finished_at_ms,
+        "trail": row.trail,
         "counted": counted,
     }
 
@@ -94,6 +97,7 @@ def unit_fields(row: UnitRow) -> Fields:
         "feedback": row.feedback,
         "rated": row.rated,
         "reward": row.reward,
+        "first_number": row.first_number,
         "covariate": row.covariate,
         "metrics": {name: {"reports": n, "total": total} for name, (n, total) in sorted(row.metrics.items())},
     }

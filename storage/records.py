@@ -10,6 +10,7 @@ from typing import Literal
 from experiments.definition.experiment import Experiment
 from experiments.definition.lifecycle import ExperimentState
 from experiments.evidence.epochs import Epoch
+from experiments.evidence.record import record
 
 Scope = Literal["traffic", "feedback", "view", "admin"]
 RouteSource = Literal["file", "hand", "promotion", "rollback"]
@@ -167,7 +168,7 @@ class Lease:
     expires_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Assignment:
     """A sticky unit's first row: its candidate for the life of the experiment."""
 
@@ -176,7 +177,7 @@ class Assignment:
     propensity: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DecisionRow:
     """One routing choice. Outside experiments `experiment_id`, `epoch` and `arm` are 0."""
 
@@ -191,9 +192,13 @@ class DecisionRow:
     reason: str
     propensity: float
     degraded: bool = False
+    covariate: float | None = None
+    """What was known of the unit before it was assigned; the unit's first decision fixes it."""
+    found: str = ""
+    """What named the task; a classifier's word with its band of confidence and its name."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CallRow:
     """What came back from the upstream for one decision of the gateway."""
 
@@ -219,9 +224,11 @@ class CallRow:
     first_token_ms: float | None
     attempts: int
     finished_at_ms: int
+    trail: str = ""
+    """What was tried and what came of it, as JSON: `[[where, code, milliseconds after the request came], ...]`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FeedbackRow:
     """Metric values reported for one decision, whose fields come from its verified id."""
 
@@ -262,7 +269,7 @@ class FeedbackState(StrEnum):
     """Refused: the id's signature does not verify."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FeedbackReply:
     """State of one feedback item; `effective` is the value that counts now."""
 
@@ -271,7 +278,7 @@ class FeedbackReply:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Batch:
     """Rows for one ledger transaction, applied in the order decisions, calls, feedback."""
 
@@ -302,7 +309,7 @@ class StoredReport:
     frozen: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Effect:
     """The value that counts for one effect key (decision number, metric)."""
 
@@ -318,3 +325,12 @@ class CellDelta:
     counts: list[int] = field(default_factory=lambda: [0] * 7)
     moments: dict[str, list[float]] = field(default_factory=dict)
     latency: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All rows of one decision, as they are exported."""
+
+    decision: dict[str, object]
+    call: dict[str, object] | None
+    feedback: tuple[dict[str, object], ...]

@@ -1,9 +1,10 @@
 """Cells as sums: recomputed from unit rows, and put together from what a store keeps."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import add
 
 from experiments.definition.experiment import Experiment
-from experiments.evidence.units import CellRow, Counts, Triangle, UnitRow, contribution
+from experiments.evidence.units import CellRow, Contribution, Counts, Triangle, UnitRow, contribution
 from storage.records import CellDelta
 
 
@@ -11,18 +12,24 @@ def recounted(units: Iterable[UnitRow], definition: Experiment) -> list[CellRow]
     """Cells by rising (epoch, arm), summed over `units`; what the kept cells must equal."""
     sums: dict[tuple[int, int], CellDelta] = {}
     for unit in units:
-        part = contribution(unit, definition)
-        moments = {metric: list(triangle) for metric, triangle in part.moments.items()}
-        merge(sums.setdefault((unit.epoch, unit.arm), CellDelta()), CellDelta(list(part.counts), moments))
+        add_all(sums.setdefault((unit.epoch, unit.arm), CellDelta()), contribution(unit, definition))
     return [cell_row(epoch, arm, cell) for (epoch, arm), cell in sorted(sums.items())]
+
+
+def add_all(cell: CellDelta, part: Contribution) -> None:
+    """Add what one unit brings to `cell`."""
+    cell.counts = list(map(add, cell.counts, part.counts))
+    for metric, triangle in part.moments.items():
+        sums = cell.moments.get(metric)
+        cell.moments[metric] = list(map(add, sums, triangle)) if sums else list(triangle)
 
 
 def merge(cell: CellDelta, delta: CellDelta) -> None:
     """Add `delta` to `cell`."""
-    cell.counts = [a + b for a, b in zip(cell.counts, delta.counts, strict=True)]
+    cell.counts = list(map(add, cell.counts, delta.counts))
     for metric, sums in delta.moments.items():
         kept = cell.moments.get(metric)
-        cell.moments[metric] = [a + b for a, b in zip(kept, sums, strict=True)] if kept else list(sums)
+        cell.moments[metric] = list(map(add, kept, sums)) if kept else list(sums)
     for index, requests in delta.latency.items():
         cell.latency[index] = cell.latency.get(index, 0) + requests
 

@@ -4,13 +4,16 @@ Every store reads through point look-ups and writes once, so a transaction that 
 nothing behind, and a row that a batch touches ten times is read and written once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from experiments.definition.experiment import Experiment
 from experiments.evidence.epochs import Epoch
 from experiments.evidence.units import UnitRow
 from storage.records import CallRow, CellDelta, DecisionRow, Effect, FeedbackRow, FeedbackState
+
+WITHOUT_EFFECT = frozenset({FeedbackState.ACCEPTED, FeedbackState.LATE, FeedbackState.UNKNOWN})
+"""States of values that are kept and count nowhere."""
 
 CellKey = tuple[int, int, int]
 """Experiment, epoch, arm."""
@@ -52,6 +55,9 @@ class Reads(Protocol):
     def seen_key(self, number: int, metric: str, idempotency_key: str) -> bool:
         """Whether this key was received for (decision, metric) before."""
 
+    def seen_value(self, number: int, metric: str, value: float) -> bool:
+        """Whether this value was received for (decision, metric) before and kept without an effect."""
+
 
 class Staging:
     """The `Book` of every store: reads fall through to the store, writes stay here until it takes them."""
@@ -61,6 +67,7 @@ class Staging:
         "_effects",
         "_epochs",
         "_reads",
+        "_stored",
         "_units",
         "calls",
         "changed_effects",
@@ -68,6 +75,7 @@ class Staging:
         "decisions",
         "deltas",
         "fresh_keys",
+        "fresh_values",
         "logged",
         "now_ms",
         "traffic",
@@ -83,10 +91,13 @@ class Staging:
         self.logged: list[LogEntry] = []
         self.fresh_keys: set[tuple[int, str, str]] = set()
         """Idempotency keys of `logged`, by decision and metric."""
+        self.fresh_values: set[tuple[int, str, float]] = set()
+        """Values of `logged` that were kept without an effect, by decision and metric."""
         self.deltas: dict[CellKey, CellDelta] = {}
         self.traffic: dict[tuple[str, int, str], int] = {}
         self._reads = reads
         self._units: dict[tuple[int, bytes], UnitRow | None] = {}
+        self._stored: dict[tuple[int, bytes], UnitRow | None] = {}
         self._epochs: dict[tuple[int, int], Epoch | None] = {}
         self._counted: dict[int, CallRow | None] = {}
         self._effects: dict[int, dict[str, Effect]] = {}
@@ -112,7 +123,13 @@ class Staging:
     def put_unit(self, row: UnitRow) -> None:
         """Write a unit row, new or replaced."""
         key = (row.experiment_id, row.unit)
+        if key not in self.changed_units:
+            self._stored[key] = self.unit(row.experiment_id, row.unit)
         self._units[key] = self.changed_units[key] = row
+
+    def unit_changes(self) -> Iterable[tuple[UnitRow | None, UnitRow]]:
+        """Every written unit row with the one that the store holds, None for a new unit."""
+        return ((self._stored[key], row) for key, row in self.changed_units.items())
 
     def insert_decision(self, row: DecisionRow) -> bool:
         """Append a decision and count it by task and reason; False if its number is there already."""
@@ -153,11 +170,18 @@ class Staging:
         self.logged.append(LogEntry(row, metric, value, state))
         if row.idempotency_key is not None:
             self.fresh_keys.add((row.number, metric, row.idempotency_key))
+        if state in WITHOUT_EFFECT:
+            self.fresh_values.add((row.number, metric, value))
 
     def seen_key(self, number: int, metric: str, idempotency_key: str) -> bool:
         """Whether this key was received for (decision, metric) before, in this transaction or an earlier one."""
         key = (number, metric, idempotency_key)
         return key in self.fresh_keys or self._reads.seen_key(number, metric, idempotency_key)
+
+    def seen_value(self, number: int, metric: str, value: float) -> bool:
+        """Whether this value was kept without an effect before, in this transaction or an earlier one."""
+        key = (number, metric, value)
+        return key in self.fresh_values or self._reads.seen_value(number, metric, value)
 
     def delta(self, experiment_id: int, epoch: int, arm: int) -> CellDelta:
         """The change collected for one cell in this transaction."""

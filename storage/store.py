@@ -19,6 +19,7 @@ from storage.records import (
     Lease,
     State,
     StoredReport,
+    Story,
     TrafficCount,
 )
 
@@ -76,6 +77,9 @@ class Store(Protocol):
     def export(self, kind: str, experiment_id: int | None = None) -> Iterator[dict[str, object]]:
         """Rows of the ledger (`decisions`, `calls`, `feedback`, `units`) by rising decision number."""
 
+    def story(self, experiment_id: int, number: int) -> Story | None:
+        """All rows of one decision, or None if it is not recorded (yet)."""
+
     # Planner
 
     def acquire_lease(self, name: str, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
@@ -100,6 +104,12 @@ class Store(Protocol):
 
     def claim_worker(self, holder: str, now_ms: int, ttl_ms: int) -> int:
         """Take or renew a worker number in 0..63 of one's own; StoreUnavailable if none is free."""
+
+    def take_allowance(self, name: str, period: int, wanted: float, most: float) -> float:
+        """Take a slice of an allowance of `most` per period: `wanted`, or what is left of it.
+
+        All slices of one period together never exceed the greatest `most` that was named for it.
+        """
 
     def warnings(self) -> list[str]:
         """What about the store's set-up endangers acknowledged outcomes, a line each; empty if nothing does."""

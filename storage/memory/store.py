@@ -7,6 +7,7 @@ from threading import Lock
 from experiments.evidence.epochs import Epoch
 from experiments.evidence.units import CellRow
 from storage import join, leases
+from storage.allowances import Allowance, given_out
 from storage.commits import make
 from storage.errors import StoreUnavailable
 from storage.exported import export_kind
@@ -22,6 +23,7 @@ from storage.records import (
     Lease,
     State,
     StoredReport,
+    Story,
     TrafficCount,
 )
 from storage.recount import recounted
@@ -39,6 +41,7 @@ class MemoryStore:
         self._leases: dict[str, Lease] = {}
         self._workers: dict[int, leases.WorkerClaim] = {}
         self._progress: dict[int, str] = {}
+        self._allowances: dict[str, Allowance] = {}
 
     def state_version(self) -> int:
         """A number that grows with each commit."""
@@ -77,7 +80,8 @@ class MemoryStore:
 
     def record(self, batch: Batch, now_ms: int) -> list[FeedbackReply]:
         """Move unit rows and cells by a batch; replies in the order of `batch.feedback`."""
-        with self._open():
+        with self._lock:
+            self._check_open()
             staging = Staging(self._ledger, now_ms)
             replies = join.apply(staging, batch)
             self._ledger.take_in(staging)
@@ -113,6 +117,11 @@ class MemoryStore:
         """Rows of one kind by rising decision number (units: by experiment and digest)."""
         with self._open():
             return self._ledger.exported(export_kind(kind), experiment_id)
+
+    def story(self, experiment_id: int, number: int) -> Story | None:
+        """All rows of one decision."""
+        with self._open():
+            return self._ledger.story(experiment_id, number)
 
     def acquire_lease(self, name: str, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
         """Take or renew a lease; None while another holder's is valid."""
@@ -160,6 +169,12 @@ class MemoryStore:
             self._workers[claim.number] = claim
             return claim.number
 
+    def take_allowance(self, name: str, period: int, wanted: float, most: float) -> float:
+        """Take a slice of what is left of an allowance."""
+        with self._open():
+            self._allowances[name], slice_ = given_out(self._allowances.get(name), period, wanted, most)
+            return slice_
+
     def warnings(self) -> list[str]:
         """Nothing: a store in memory promises nothing beyond its process."""
         return []
@@ -172,6 +187,9 @@ class MemoryStore:
     @contextmanager
     def _open(self) -> Iterator[None]:
         with self._lock:
-            if self._closed:
-                raise StoreUnavailable("the store was closed; open it anew")
+            self._check_open()
             yield
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store was closed; open it anew")

@@ -11,6 +11,7 @@ from storage.exported import (
     feedback_fields,
     unit_fields,
 )
+from storage.records import Story
 from storage.redis import rows
 from storage.redis.client import RedisServer
 from storage.redis.ledger import RedisLedger
@@ -72,3 +73,20 @@ def _feedback(server: RedisServer, ledger: RedisLedger, owner: int) -> Iterator[
     for members in ledger.members(server.keys.ledger(owner, "feedback")):
         for member in members:
             yield feedback_fields(rows.feedback_entry(owner, int(member[:_DIGITS]), member[_ENTRY:]))
+
+
+def story(server: RedisServer, owner: int, number: int) -> Story | None:
+    """All rows of one decision, read in one transaction."""
+    place, keys = rows.number_text(number), server.keys
+    decision, call, members = server.read(
+        ("HGET", keys.ledger(owner, "decisions"), place),
+        ("HGET", keys.ledger(owner, "calls"), place),
+        ("ZRANGEBYLEX", keys.ledger(owner, "feedback"), f"[{place}:", f"({place};"),
+    )
+    if decision is None:
+        return None
+    return Story(
+        decision_fields(rows.decision_row(owner, number, decision)),
+        None if call is None else call_fields(*rows.call_row(owner, number, call)),
+        tuple(feedback_fields(rows.feedback_entry(owner, number, member[_ENTRY:])) for member in members),
+    )

@@ -8,7 +8,7 @@ import re
 from typing import Literal
 
 PREFIX = "pm"
-VERSION = 1
+VERSION = 2
 """Version of the keys and of what they hold; in the field `schema` of `meta`."""
 
 StateName = Literal[
@@ -22,6 +22,7 @@ StateName = Literal[
     "progress",
     "leases",
     "workers",
+    "allowances",
     "audit",
     "ledgers",
 ]
@@ -49,6 +50,7 @@ STATE_TYPES: dict[StateName, str] = {
     "progress": "hash",
     "leases": "hash",
     "workers": "hash",
+    "allowances": "hash",
     "audit": "list",
     "ledgers": "set",
 }

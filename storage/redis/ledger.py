@@ -60,7 +60,7 @@ class RedisLedger:
 
     def _try(self, parts: dict[int, Batch], now_ms: int) -> dict[int, list[FeedbackReply]]:
         """Replies of those experiments whose part could be written."""
-        seen = read_ahead(self._server, parts, self._closed_epochs)
+        seen = read_ahead(self._server, parts, self._closed_epochs, now_ms)
         stagings = {owner: Staging(seen[owner], now_ms) for owner in parts}
         replies = {owner: join.apply(stagings[owner], part) for owner, part in parts.items()}
         self._list(parts.keys() - self._listed)

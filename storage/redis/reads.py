@@ -21,6 +21,9 @@ from storage.redis.rows import number_text
 ClosedEpochs = dict[tuple[int, int], Epoch]
 """Closed epochs never change, so a process reads each of them once."""
 
+Place = tuple[int, int, int]
+"""Epoch and arm of a unit, and when it was assigned."""
+
 _NOTHING: Mapping[str, Effect] = {}
 _MOST_EPOCHS = 20_000
 
@@ -78,6 +81,13 @@ class Seen:
         """Whether this key was received for (decision, metric) before."""
         return self.tries[try_digest(number, metric, idempotency_key)]
 
+    def seen_value(self, number: int, metric: str, value: float) -> bool:
+        """Whether this value was received for (decision, metric) before and kept without an effect.
+
+        Asked for beforehand where a value may have no effect (`_ask_values`).
+        """
+        return self.tries.get(value_digest(number, metric, value), False)
+
 
 def _everything(part: Batch) -> tuple[DecisionRow | CallRow | FeedbackRow, ...]:
     return (*part.decisions, *part.calls, *part.feedback)
@@ -88,10 +98,18 @@ def try_digest(number: int, metric: str, idempotency_key: str) -> bytes:
     return hashlib.blake2b(rows.text([number, metric, idempotency_key]).encode(), digest_size=16).digest()
 
 
-def read_ahead(server: RedisServer, parts: Mapping[int, Batch], closed: ClosedEpochs) -> dict[int, Seen]:
+def value_digest(number: int, metric: str, value: float) -> bytes:
+    """How a value that was kept without an effect is remembered; no key's digest, as a number is no text."""
+    return hashlib.blake2b(rows.text([number, metric, value + 0.0]).encode(), digest_size=16).digest()
+
+
+def read_ahead(
+    server: RedisServer, parts: Mapping[int, Batch], closed: ClosedEpochs, now_ms: int
+) -> dict[int, Seen]:
     """What the join of each experiment's part will look at.
 
-    The epochs that assigned known units come in a second exchange, unless they are closed and known already.
+    The epochs that assigned known units come in a second exchange, unless they are closed and known already,
+    and with them what is known of values that may have no effect.
     """
     found = {experiment_id: Seen(experiment_id) for experiment_id in parts}
     first, second = Questions(), Questions()
@@ -100,11 +118,44 @@ def read_ahead(server: RedisServer, parts: Mapping[int, Batch], closed: ClosedEp
         if experiment_id:
             _ask_state(first, server.keys, found[experiment_id], part, closed)
     first.put_to(server)
-    for seen in found.values():
-        epochs = {rows.unit_assignment(raw)[0] for raw in seen.units.values() if raw}
-        _ask_epochs(second, server.keys, seen, epochs, closed)
+    for experiment_id, seen in found.items():
+        assigned = {unit: rows.unit_place(raw) for unit, raw in seen.units.items() if raw}
+        _ask_epochs(second, server.keys, seen, {epoch for epoch, _, _ in assigned.values()}, closed)
+        _ask_values(second, server.keys, seen, parts[experiment_id], assigned, now_ms)
     second.put_to(server)
     return found
+
+
+def _ask_values(
+    questions: Questions,
+    keys: Keyspace,
+    seen: Seen,
+    part: Batch,
+    assigned: Mapping[bytes, Place],
+    now_ms: int,
+) -> None:
+    """Ask whether values were kept before, where they may have no effect: late, of another candidate, of none."""
+    digests = [
+        value_digest(row.number, metric, value)
+        for row in part.feedback
+        if _may_count_nowhere(seen.experiment, row, assigned.get(row.unit), now_ms)
+        for metric, value in row.values
+    ]
+
+    def take(reply: Reply) -> None:
+        seen.tries.update(zip(digests, map(bool, reply), strict=True))
+
+    if digests:
+        questions.ask(take, "SMISMEMBER", keys.ledger(seen.experiment_id, "tries"), *digests)
+
+
+def _may_count_nowhere(
+    experiment: Experiment | None, row: FeedbackRow, place: Place | None, now_ms: int
+) -> bool:
+    if experiment is None or row.epoch == 0:
+        return True
+    _, arm, assigned_at_ms = place or (row.epoch, row.arm, row.number >> 22)
+    return arm != row.arm or max(now_ms, row.received_at_ms) >= assigned_at_ms + experiment.reward.window_ms
 
 
 def _ask_ledger(questions: Questions, keys: Keyspace, seen: Seen, part: Batch) -> None:
@@ -118,12 +169,12 @@ def _ask_ledger(questions: Questions, keys: Keyspace, seen: Seen, part: Batch) -
     questions.ask(take_identity, "HGET", keys.ledger(owner, "meta"), "store")
     questions.fields(keys.ledger(owner, "decisions"), decided, number_text, seen.decisions)
     questions.fields(keys.ledger(owner, "calls"), called + reported, number_text, seen.calls)
+    _ask_tries(questions, keys, seen, part)
     if not owner:
         return
     questions.fields(keys.ledger(owner, "effects"), called + reported, number_text, seen.effect_texts)
     units = [row.unit for row in _everything(part)]
     questions.fields(keys.ledger(owner, "units"), units, bytes, seen.units)
-    _ask_tries(questions, keys, seen, part)
 
 
 def _ask_tries(questions: Questions, keys: Keyspace, seen: Seen, part: Batch) -> None:

@@ -12,6 +12,7 @@ from experiments.definition.experiment import Experiment
 from experiments.definition.lifecycle import ExperimentState
 from experiments.evidence.epochs import Epoch
 from experiments.evidence.units import UnitRow
+from storage.allowances import Allowance
 from storage.leases import WorkerClaim
 from storage.records import (
     AuditEntry,
@@ -124,7 +125,16 @@ def definition(body: str) -> Experiment:
 def epoch_text(row: Epoch) -> str:
     """An epoch, without its experiment."""
     return text(
-        [row.number, row.opened_at_ms, row.shares, row.cost_series, row.price_version, row.closed_at_ms]
+        [
+            row.number,
+            row.opened_at_ms,
+            row.shares,
+            row.cost_series,
+            row.price_version,
+            row.closed_at_ms,
+            row.model_series,
+            row.model_version,
+        ]
     )
 
 
@@ -197,6 +207,8 @@ def decision_text(row: DecisionRow) -> str:
             row.reason,
             row.propensity,
             row.degraded,
+            row.covariate,
+            row.found,
         ]
     )
 
@@ -226,6 +238,7 @@ def call_text(row: CallRow, counted: bool) -> str:
             row.first_token_ms,
             row.attempts,
             row.finished_at_ms,
+            row.trail,
             counted,
         ]
     )
@@ -235,6 +248,16 @@ def call_row(experiment_id: int, number: int, raw: bytes) -> tuple[CallRow, bool
     """A call from its text, and whether its unit row took it in."""
     epoch, arm, unit, *rest, counted = _values(raw)
     return CallRow(number, experiment_id, epoch, arm, bytes.fromhex(unit), *rest), counted
+
+
+def allowance_text(row: Allowance) -> str:
+    """What is given out of an allowance."""
+    return text([row.period, row.given])
+
+
+def allowance_row(raw: bytes) -> Allowance:
+    """The same from its text."""
+    return Allowance(*_values(raw))
 
 
 def feedback_text(entry: LogEntry) -> str:
@@ -293,6 +316,7 @@ def unit_text(row: UnitRow, propensity: float) -> str:
             row.feedback,
             row.rated,
             row.reward,
+            row.first_number,
             row.covariate,
             row.metrics,
             propensity,
@@ -306,6 +330,12 @@ def unit_row(experiment_id: int, unit: bytes, raw: bytes) -> UnitRow:
     totals = {name: (reports, total) for name, (reports, total) in metrics.items()}
     values: tuple[Any, ...] = (*fields, totals)  # as `_values`
     return UnitRow(experiment_id, unit, *values)
+
+
+def unit_place(raw: bytes) -> tuple[int, int, int]:
+    """Epoch and arm of a unit row, and when it was assigned."""
+    epoch, arm, assigned_at_ms, *_ = _values(raw)
+    return epoch, arm, assigned_at_ms
 
 
 def unit_assignment(raw: bytes) -> tuple[int, int, float]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from experiments.evidence.epochs import Epoch
 from experiments.evidence.units import CellRow
 from storage import leases
+from storage.allowances import given_out
 from storage.commits import make
 from storage.exported import export_kind
 from storage.memory.desk import MemoryDesk
@@ -18,13 +19,14 @@ from storage.records import (
     Lease,
     State,
     StoredReport,
+    Story,
     TrafficCount,
 )
 from storage.redis import rows
 from storage.redis.address import parse_address
 from storage.redis.client import RedisServer
 from storage.redis.desk import Cell, copied, difference, look, persistently, swap
-from storage.redis.export import exported
+from storage.redis.export import exported, story
 from storage.redis.health import warnings_of
 from storage.redis.keys import StateName
 from storage.redis.ledger import RedisLedger
@@ -123,6 +125,10 @@ class RedisStore:
         """Rows of one kind by rising decision number (units: by experiment and digest)."""
         return exported(self._server, self._ledger, export_kind(kind), experiment_id)
 
+    def story(self, experiment_id: int, number: int) -> Story | None:
+        """All rows of one decision."""
+        return story(self._server, experiment_id, number)
+
     def acquire_lease(self, name: str, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
         """Take or renew a lease; None while another holder's is valid."""
 
@@ -189,6 +195,17 @@ class RedisStore:
             field = str(claim.number)
             self._swap("workers", field, found.get(field.encode()), rows.claim_text(claim))
             return claim.number
+
+        return persistently(self._server, attempt)
+
+    def take_allowance(self, name: str, period: int, wanted: float, most: float) -> float:
+        """Take a slice of what is left of an allowance."""
+
+        def attempt() -> float:
+            raw = self._value("allowances", name)
+            after, slice_ = given_out(rows.allowance_row(raw) if raw else None, period, wanted, most)
+            self._swap("allowances", name, raw, rows.allowance_text(after))
+            return slice_
 
         return persistently(self._server, attempt)
 

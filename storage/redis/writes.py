@@ -6,7 +6,7 @@ from storage.records import CellDelta
 from storage.redis import rows
 from storage.redis.client import Argument, RedisServer
 from storage.redis.keys import LedgerName
-from storage.redis.reads import Seen, try_digest
+from storage.redis.reads import Seen, try_digest, value_digest
 from storage.redis.rows import number_text
 from storage.staging import Staging
 
@@ -69,7 +69,8 @@ def _rows(seen: Seen, staging: Staging) -> Iterator[list[Argument]]:
     yield _flat((number_text(number), rows.effects_text(staging.effects(number))) for number in reported)
     yield _flat((row.unit, rows.unit_text(row, _share(seen, row.epoch, row.arm)))
                 for row in staging.changed_units.values())  # fmt: skip
-    yield [try_digest(*key) for key in staging.fresh_keys]
+    keys = (try_digest(*key) for key in staging.fresh_keys)
+    yield [*keys, *(value_digest(*key) for key in staging.fresh_values)]
     yield _flat((number_text(entry.row.number), rows.feedback_text(entry)) for entry in staging.logged)
     yield _flat((rows.text([task, reason]), count) for (task, _, reason), count in staging.traffic.items())
 

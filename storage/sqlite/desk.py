@@ -169,7 +169,7 @@ class SqliteDesk:
     def put_epoch(self, epoch: Epoch) -> None:
         """Write an epoch, new or now closed."""
         self._connection.execute(
-            "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 epoch.experiment_id,
                 epoch.number,
@@ -178,6 +178,8 @@ class SqliteDesk:
                 epoch.cost_series,
                 epoch.price_version,
                 epoch.closed_at_ms,
+                epoch.model_series,
+                epoch.model_version,
             ),
         )
 

@@ -12,7 +12,7 @@ from storage.exported import (
     feedback_fields,
     unit_fields,
 )
-from storage.records import FeedbackRow, FeedbackState
+from storage.records import FeedbackRow, FeedbackState, Story
 from storage.sqlite.desk import Row
 from storage.sqlite.reads import call_row, decision_row, unit_row
 from storage.staging import LogEntry
@@ -51,6 +51,19 @@ def exported(reading: Reading, kind: ExportKind, experiment_id: int | None) -> I
             return map(_feedback, _pages(reading, _FEEDBACK, experiment_id, _entry))
         case "units":
             return map(_unit, _pages(reading, _UNITS, experiment_id, _owned))
+
+
+def story(connection: sqlite3.Connection, experiment_id: int, number: int) -> Story | None:
+    """All rows of one decision."""
+    own = (number, experiment_id)
+    select = "SELECT * FROM decisions WHERE number = ? AND experiment_id = ?"
+    decision = connection.execute(select, own).fetchone()
+    if decision is None:
+        return None
+    call = connection.execute("SELECT * FROM calls WHERE number = ? AND experiment_id = ?", own).fetchone()
+    select = "SELECT * FROM feedback WHERE number = ? AND experiment_id = ? ORDER BY entry"
+    feedback = tuple(map(_feedback, connection.execute(select, own)))
+    return Story(_decision(decision), None if call is None else _call(call), feedback)
 
 
 def _pages(

@@ -38,10 +38,10 @@ _ADD_TRAFFIC = """
     INSERT INTO traffic VALUES (?, ?, ?, ?)
     ON CONFLICT (task, experiment_id, reason) DO UPDATE SET decisions = decisions + excluded.decisions
 """
-_PUT_UNIT = "INSERT OR REPLACE INTO units VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_UNIT = "INSERT OR REPLACE INTO units VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_EFFECT = "INSERT OR REPLACE INTO effects VALUES (?, ?, ?, ?, ?)"
-_ADD_DECISION = "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ADD_CALL = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_DECISION = "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_CALL = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_FEEDBACK = """
     INSERT INTO feedback (number, experiment_id, epoch, arm, unit, metric, value, state,
                           received_at_ms, occurred_at_ms, idempotency_key, comment)
@@ -125,6 +125,8 @@ def _decision_values(row: DecisionRow) -> tuple[object, ...]:
         row.reason,
         row.propensity,
         row.degraded,
+        row.covariate,
+        row.found,
     )
 
 
@@ -147,6 +149,7 @@ def _call_values(row: CallRow, counted: bool) -> tuple[object, ...]:
         row.first_token_ms,
         row.attempts,
         row.finished_at_ms,
+        row.trail,
         counted,
     )
 
@@ -185,6 +188,7 @@ def _unit_values(row: UnitRow) -> tuple[object, ...]:
         row.feedback,
         row.rated,
         row.reward,
+        row.first_number,
         row.covariate,
         json.dumps(row.metrics) if row.metrics else "{}",
     )

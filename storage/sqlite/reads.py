@@ -67,10 +67,19 @@ class SqliteReads:
         statement = "SELECT 1 FROM feedback WHERE number = ? AND metric = ? AND idempotency_key = ?"
         return self._execute(statement, (number, metric, idempotency_key)).fetchone() is not None
 
+    def seen_value(self, number: int, metric: str, value: float) -> bool:
+        """Whether this value was received for (decision, metric) before and kept without an effect."""
+        statement = """
+            SELECT 1 FROM feedback WHERE number = ? AND metric = ? AND value = ?
+            AND state IN ('accepted', 'late', 'unknown')
+        """
+        return self._execute(statement, (number, metric, value)).fetchone() is not None
+
 
 def decision_row(row: Row) -> DecisionRow:
     """A row of `decisions`."""
-    values: Row = (*row[:-1], bool(row[-1]))
+    *rest, degraded, covariate, found = row
+    values: Row = (*rest, bool(degraded), covariate, found)
     return DecisionRow(*values)
 
 

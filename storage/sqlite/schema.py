@@ -4,7 +4,7 @@ import sqlite3
 
 from storage.errors import StoreIncompatible
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 1_347_240_270  # "PMAN", in the file's header
 
 TABLES = (
@@ -62,6 +62,8 @@ TABLES = (
         cost_series INTEGER NOT NULL,
         price_version TEXT NOT NULL,
         closed_at_ms INTEGER,
+        model_series INTEGER NOT NULL,
+        model_version TEXT NOT NULL,
         PRIMARY KEY (experiment_id, number)
     ) WITHOUT ROWID
     """,
@@ -126,7 +128,9 @@ TABLES = (
         model TEXT NOT NULL,
         reason TEXT NOT NULL,
         propensity REAL NOT NULL,
-        degraded INTEGER NOT NULL
+        degraded INTEGER NOT NULL,
+        covariate REAL,
+        found TEXT NOT NULL
     )
     """,
     """
@@ -148,6 +152,7 @@ TABLES = (
         first_token_ms REAL,
         attempts INTEGER NOT NULL,
         finished_at_ms INTEGER NOT NULL,
+        trail TEXT NOT NULL,
         counted INTEGER NOT NULL
     )
     """,
@@ -195,6 +200,7 @@ TABLES = (
         feedback INTEGER NOT NULL,
         rated INTEGER NOT NULL,
         reward REAL NOT NULL,
+        first_number INTEGER NOT NULL,
         covariate REAL NOT NULL,
         metrics TEXT NOT NULL,
         PRIMARY KEY (experiment_id, unit)
@@ -247,6 +253,13 @@ TABLES = (
         bucket INTEGER NOT NULL,
         requests INTEGER NOT NULL,
         PRIMARY KEY (experiment_id, epoch, arm, bucket)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE allowances (
+        name TEXT PRIMARY KEY,
+        period INTEGER NOT NULL,
+        given REAL NOT NULL
     ) WITHOUT ROWID
     """,
     """

@@ -8,6 +8,7 @@ from experiments.definition.experiment import Experiment
 from experiments.evidence.epochs import Epoch
 from experiments.evidence.units import CellRow
 from storage import join, leases
+from storage.allowances import Allowance, given_out
 from storage.commits import make
 from storage.exported import export_kind
 from storage.records import (
@@ -20,12 +21,13 @@ from storage.records import (
     Lease,
     State,
     StoredReport,
+    Story,
     TrafficCount,
 )
 from storage.recount import recounted
 from storage.sqlite import ledger as sqlite_ledger
 from storage.sqlite.desk import SqliteDesk
-from storage.sqlite.export import exported
+from storage.sqlite.export import exported, story
 from storage.sqlite.file import SqliteFile
 from storage.sqlite.reads import SqliteReads
 from storage.staging import Staging
@@ -114,6 +116,11 @@ class SqliteStore:
         """Rows of one kind by rising decision number (units: by experiment and digest)."""
         return exported(self._file.reading, export_kind(kind), experiment_id)
 
+    def story(self, experiment_id: int, number: int) -> Story | None:
+        """All rows of one decision."""
+        with self._file.reading() as connection:
+            return story(connection, experiment_id, number)
+
     def acquire_lease(self, name: str, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
         """Take or renew a lease; None while another holder's is valid."""
         with self._file.writing() as connection:
@@ -163,6 +170,14 @@ class SqliteStore:
             claim = leases.claimed((leases.WorkerClaim(*row) for row in rows), holder, now_ms, ttl_ms)
             connection.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", claim)
             return claim.number
+
+    def take_allowance(self, name: str, period: int, wanted: float, most: float) -> float:
+        """Take a slice of what is left of an allowance."""
+        with self._file.writing() as connection:
+            row = connection.execute("SELECT period, given FROM allowances WHERE name = ?", (name,)).fetchone()
+            after, slice_ = given_out(Allowance(*row) if row else None, period, wanted, most)
+            connection.execute("INSERT OR REPLACE INTO allowances VALUES (?, ?, ?)", (name, *after))
+            return slice_
 
     def warnings(self) -> list[str]:
         """Nothing: SQLite syncs every commit (WAL, synchronous=FULL)."""

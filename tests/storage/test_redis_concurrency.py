@@ -53,7 +53,7 @@ def batch_of(*rows: Row) -> Batch:
 def interrupted(scene: Scene, rows: list[Row], meanwhile: list[Row]) -> bool:
     """Whether a batch is written although `meanwhile` was recorded after the batch was read."""
     store, batch = scene.store, batch_of(*rows)
-    seen = read_ahead(store._server, {1: batch}, {})[1]
+    seen = read_ahead(store._server, {1: batch}, {}, scene.now)[1]
     staging = Staging(seen, scene.now)
     join.apply(staging, batch)
     Scene(store, now=scene.now).record(*meanwhile)

@@ -8,7 +8,7 @@ import pytest
 
 from storage.errors import StoreError, StoreIncompatible, StoreUnavailable
 from storage.records import Batch, PutConfig
-from storage.redis.keys import Keyspace
+from storage.redis.keys import VERSION, Keyspace
 from storage.redis.store import RedisStore
 from tests.storage.redis_server import Server, shared_server
 from tests.storage.scenes import Scene, unit_digest
@@ -270,14 +270,16 @@ def test_another_programs_keys_are_refused_and_left_alone() -> None:
     control.delete(keys.state("meta"))
 
 
-@pytest.mark.parametrize(("schema", "words"), [("2", "use a newer release"), ("0", "use an older release")])
+@pytest.mark.parametrize(
+    ("schema", "words"), [(str(VERSION + 1), "use a newer release"), ("0", "use an older release")]
+)
 def test_another_schema_is_refused_with_clear_words(schema: str, words: str) -> None:
     """An old release must not write rows that a newer one reads otherwise."""
     store = shared_server().new_store()
     key = store._server.keys.state("meta")
     prefix = key.partition(":")[0]
     shared_server().client().hset(key, "schema", schema)
-    with pytest.raises(StoreIncompatible, match=f"schema {schema}, this release reads schema 1; {words}"):
+    with pytest.raises(StoreIncompatible, match=f"schema {schema}, this release reads schema {VERSION}; {words}"):
         RedisStore(f"{shared_server().url}?prefix={prefix}")
     store.close()
 

@@ -35,6 +35,7 @@ def use_everything(store: Store) -> Scene:
     store.put_progress(1, "{}", lease, 2)
     store.put_report(2, "report", lease, 2)
     store.claim_worker("a", 1, 500)
+    store.take_allowance("model:big:rpm", 1, 1.0, 10.0)
     route = RouteRow("support", "dear", 0, "hand", 1, "ann")
     key = PutKey(KeyRow("k", "h", ("admin",), 1))
     changes = [PutConfig("{}", 0), PutRoute(route), key, FreezeReport(1, "evidence")]

@@ -33,7 +33,14 @@ class Histories(RuleBasedStateMachine):
         self.epoch = 1
         for scene in self.scenes:
             scene.start(
-                reward={"kind": "score", "window": "10s", "missing": 0.0}, objective={"cost_cap_usd": 1.0}
+                reward={
+                    "kind": "score",
+                    "window": "10s",
+                    "missing": 0.0,
+                    "range": (0.0, 0.5),
+                    "outside": "clip",
+                },
+                objective={"cost_cap_usd": 1.0},
             )
 
     def everywhere(self, act: Callable[[Scene], object]) -> object:
@@ -43,10 +50,18 @@ class Histories(RuleBasedStateMachine):
             assert other == first
         return first
 
-    @rule(target=decisions, unit=UNITS, arm=st.integers(0, 1), degraded=st.booleans())
-    def decide(self, unit: int, arm: int, degraded: bool) -> DecisionRow:
+    @rule(
+        target=decisions,
+        unit=UNITS,
+        arm=st.integers(0, 1),
+        degraded=st.booleans(),
+        covariate=st.sampled_from([None, 0.5, -2.0]),
+    )
+    def decide(self, unit: int, arm: int, degraded: bool, covariate: float | None) -> DecisionRow:
         epoch = 0 if degraded else self.epoch
-        made = [scene.decision(unit, arm, epoch, degraded=degraded) for scene in self.scenes]
+        made = [
+            scene.decision(unit, arm, epoch, degraded=degraded, covariate=covariate) for scene in self.scenes
+        ]
         return made[0]
 
     @rule(row=decisions)

@@ -16,12 +16,14 @@ def reward(cell: CellRow) -> tuple[float, ...]:
 
 
 def test_feedback_counts_once_it_is_joined_with_its_cost(scene: Scene) -> None:
-    """Reward per cost needs both: a unit without known cost stays out of the reward moments."""
+    """Reward per cost needs both; until the cost is known the reward is kept apart, for comparisons of rewards."""
     decision = scene.decision()
     assert scene.state_of(decision, scene.feedback(decision)) == "applied"
     assert reward(scene.cell()) == (0, 0, 0)
+    assert scene.cell().moments["reward_uncosted"][:4] == (1, 1, 1, 0)
     scene.record(scene.call(decision, cost_usd=0.5))
     assert reward(scene.cell()) == (1, 1, 1)
+    assert "reward_uncosted" not in scene.cell().moments
     assert scene.cell().moments["reward"][3] == 0.5
 
 
@@ -138,7 +140,7 @@ def test_a_call_that_came_too_late_stays_out_when_feedback_follows(scene: Scene,
         scene.record(call)
         scene.record(report)
     assert scene.cell().counts == (1, 1, 1, 0, 1, 0, 0)
-    assert set(scene.cell().moments) == {"error"}
+    assert set(scene.cell().moments) == {"error", "reward_uncosted"}
     assert scene.cell().moments["error"][2] == 0
 
 
@@ -152,6 +154,97 @@ def test_feedback_after_the_window_is_late_and_kept(scene: Scene) -> None:
     assert (reply.state, reply.effective) == ("late", None)
     assert scene.cell() == before
     assert [row["state"] for row in scene.store.export("feedback")] == ["late"]
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_late_value_is_kept_once(scene: Scene, key: str | None) -> None:
+    """A client that cannot take `late` for an answer may not fill the disk with it."""
+    decision = scene.decision()
+    scene.record(decision, scene.call(decision))
+    scene.now += DAY_MS + 2_001
+    states = []
+    for value in (1.0, 1.0, 0.0, 1.0, 0.0):
+        scene.now += 1
+        (reply,) = scene.record(scene.feedback(decision, value, idempotency_key=key))
+        states.append(reply.state)
+        assert reply.effective is None
+        assert "window is over" in reply.detail
+    fresh = "late" if key is None else "duplicate"
+    assert states == ["late", "duplicate", fresh, "duplicate", "duplicate"]
+    assert len(list(scene.store.export("feedback"))) == (2 if key is None else 1)
+
+
+def test_a_value_that_counts_is_no_news_when_it_comes_again_late(scene: Scene) -> None:
+    """The retry of an outcome that was counted in time; the reply still says what counts."""
+    decision = scene.decision()
+    scene.record(decision, scene.feedback(decision))
+    scene.now += DAY_MS + 2_001
+    (reply,) = scene.record(scene.feedback(decision))
+    assert (reply.state, reply.effective) == ("duplicate", 1.0)
+    assert scene.state_of(scene.feedback(decision, 0.0)) == "late"
+    assert len(list(scene.store.export("feedback"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({"experiment_id": 0, "epoch": 0}, "unknown"),
+        ({"experiment_id": 77}, "unknown"),
+        ({"epoch": 0, "degraded": True}, "accepted"),
+    ],
+)
+def test_values_without_an_effect_are_kept_once(scene: Scene, fields: dict[str, int], state: str) -> None:
+    """Within one batch and after it, for each metric and value."""
+    decision = scene.decision(**fields)
+    values = (("reward", 1.0), ("cost_usd", 0.5))
+    report = scene.feedback(decision, values=values)
+    replies = scene.record(decision, report, report)
+    assert [reply.state for reply in replies] == [state, "duplicate"]
+    scene.now += 5
+    assert scene.state_of(scene.feedback(decision, values=values)) == "duplicate"
+    assert scene.state_of(scene.feedback(decision, values=(("cost_usd", 0.25), *values))) == state
+    assert [row["value"] for row in scene.store.export("feedback")] == [1.0, 0.5, 0.25]
+
+
+def test_values_of_a_unit_with_another_candidate_are_kept_once(scene: Scene) -> None:
+    """The loser of a race has an id like everybody else."""
+    winner, loser = scene.decision("ann", arm=0), scene.decision("ann", arm=1)
+    scene.record(winner, loser)
+    assert [scene.state_of(scene.feedback(loser)) for _ in range(3)] == ["accepted", "duplicate", "duplicate"]
+    assert len(list(scene.store.export("feedback"))) == 1
+
+
+def test_a_reward_outside_the_range_is_kept_as_sent_and_counted_clipped(idle: Scene) -> None:
+    """Declared winsorising: the sums that decide are bounded, the record and a second sum are not."""
+    idle.start(reward={"kind": "score", "range": (0.0, 4.0), "outside": "clip"})
+    decision = idle.decision()
+    (reply,) = idle.record(decision, idle.call(decision, 0.5), idle.feedback(decision, 64.0))
+    assert (reply.state, reply.effective) == ("applied", 4.0)
+    assert reply.detail == "64 is outside [0, 4]: kept as it was sent, counted as 4"
+    assert reward(idle.cell()) == (1, 1, 4)
+    assert idle.cell().moments["reward_unclipped"][:4] == (1, 1, 64, 0.5)
+    assert [row["value"] for row in idle.store.export("feedback")] == [64.0]
+    idle.now += 1
+    (again,) = idle.record(idle.feedback(decision, 64.0))
+    assert (again.state, again.effective) == ("duplicate", 4.0)
+    idle.now += 1
+    (other,) = idle.record(idle.feedback(decision, 32.0))
+    assert (other.state, other.effective) == ("superseded", 4.0)
+    assert idle.cell().moments["reward_unclipped"][2] == 32
+    (inside,) = idle.record(idle.feedback(decision, 2.0, occurred_at_ms=idle.now + 1))
+    assert (inside.state, inside.effective, inside.detail) == ("superseded", 2.0, "")
+    assert (reward(idle.cell())[2], idle.cell().moments["reward_unclipped"][2]) == (2, 2)
+
+
+def test_an_implied_reward_has_an_unclipped_twin(idle: Scene) -> None:
+    """Both sums are over the same units, or their means could not stand beside each other."""
+    idle.start(reward={"kind": "score", "range": (0.0, 4.0), "outside": "clip", "missing": 1.0})
+    failed, rated = idle.decision("ann"), idle.decision("bob")
+    silent = idle.decision("bob")
+    idle.record(failed, idle.call(failed, error="timeout"))
+    idle.record(rated, silent, idle.call(rated), idle.call(silent), idle.feedback(rated, 16.0))
+    assert reward(idle.cell()) == (2, 3, 5)
+    assert idle.cell().moments["reward_unclipped"][:3] == (2, 3, 17)
 
 
 def test_feedback_within_the_window_and_its_grace_counts(scene: Scene) -> None:

@@ -43,7 +43,8 @@ def story(
     """Rows of two sticky units: decisions, calls, and feedback that repeats and changes."""
     rows = []
     for index, cost in enumerate(costs):
-        decision = replace(scene.decision(index % 2, arm=index % 2), number=(scene.now << 22) | index)
+        decision = scene.decision(index % 2, arm=index % 2, covariate=(None, 2.0, -0.5, None)[index])
+        decision = replace(decision, number=(scene.now << 22) | index)
         rows += [decision, scene.call(decision, cost, error="timeout" if errors[index] else None)]
         for order, (value, metric) in enumerate(rewards[index]):
             occurred = scene.now + order // 2
@@ -69,6 +70,66 @@ def test_any_order_of_arrival_gives_the_same_cells(
     shuffled = data.draw(st.permutations(rows + data.draw(st.lists(st.sampled_from(rows), max_size=5))))
     sizes = data.draw(st.lists(st.integers(1, 6), max_size=6))
     assert played(new_scene, shuffled, sizes) == played(new_scene, rows)
+
+
+KNOWN = st.sampled_from([None, 0.0, 2.0, -0.5, 1024.0])
+
+
+@given(data=st.data())
+@LAWS
+def test_a_units_first_decision_brings_its_covariate_in_any_order(
+    new_scene: Callable[[], Scene], data: st.DataObject
+) -> None:
+    """What is said with a later decision may be a consequence of the first; which row is written first is chance."""
+    known = data.draw(st.lists(KNOWN, min_size=1, max_size=4))
+    scene = new_scene()
+    with closing(scene.store):
+        scene.start(reward={"on_error": 0.0})
+        decisions = [scene.decision("ann", covariate=covariate) for covariate in known]
+        rows: list[Row] = [row for one in decisions for row in (one, scene.call(one), scene.feedback(one))]
+        for row in data.draw(st.permutations(rows)):
+            scene.record(row)
+        (unit,) = scene.store.export("units")
+        first = known[0] or 0.0
+        assert (unit["covariate"], unit["first_number"]) == (first, decisions[0].number)
+        moments = scene.cell().moments["reward"]
+        assert (moments[4], moments[14]) == (first, first**2)
+        assert [row["covariate"] for row in scene.store.export("decisions")] == known
+
+
+CLIPPED = {
+    "reward": {"kind": "score", "range": (0.0, 1.0), "outside": "clip", "missing": 0.25},
+    "objective": {"cost_cap_usd": 0.5},
+}
+
+
+@given(data=st.data())
+@LAWS
+def test_clipped_and_raw_sums_are_the_same_in_any_order(
+    new_scene: Callable[[], Scene], data: st.DataObject
+) -> None:
+    """Values outside the range come, change and repeat; both sums must follow, whoever is late."""
+    count = data.draw(st.integers(1, 4))
+    values = data.draw(st.lists(st.sampled_from([-4.0, 0.5, 1.0, 8.0]), min_size=count, max_size=count))
+    costs = data.draw(st.lists(COSTS, min_size=count, max_size=count))
+    plan = Scene(MemoryStore())
+    rows: list[Row] = []
+    for index, (value, cost) in enumerate(zip(values, costs, strict=True)):
+        decision = plan.decision(index % 2)
+        rows += [decision, plan.call(decision, cost), plan.feedback(decision, value)]
+        rows.append(
+            plan.feedback(decision, value / 2, occurred_at_ms=plan.now + data.draw(st.sampled_from([-1, 1])))
+        )
+    cells = []
+    for order in (rows, data.draw(st.permutations(rows))):
+        scene = new_scene()
+        with closing(scene.store):
+            scene.start(**CLIPPED)
+            for row in order:
+                scene.record(row)
+            scene.check()
+            cells.append(scene.store.cells(1))
+    assert cells[0] == cells[1]
 
 
 def feedback_row(metric: str, value: float, state: str, **fields: Any) -> FeedbackRow:

@@ -113,10 +113,28 @@ def test_a_call_without_price_leaves_the_unit_without_cost(scene: Scene) -> None
     one, two = scene.decision("ann"), scene.decision("ann")
     scene.record(one, two, scene.call(one, cost_usd=0.5), scene.call(two, cost_usd=None))
     scene.record(scene.feedback(one), scene.feedback(two))
-    assert set(scene.cell().moments) == {"error"}
+    assert set(scene.cell().moments) == {"error", "reward_uncosted"}
+    assert scene.cell().moments["reward_uncosted"][:4] == (1, 2, 2, 0)
     scene.record(scene.feedback(two, values=(("cost_usd", 0.25),)))
     assert scene.cell().moments["cost_usd"][:3] == (1, 2, 0.75)
     assert scene.cell().moments["reward"][:4] == (1, 2, 2, 0.75)
+    assert "reward_uncosted" not in scene.cell().moments
+
+
+def test_the_first_decision_of_a_unit_fixes_its_covariate(scene: Scene) -> None:
+    """Whichever row is written first, and none is known before its decision is there."""
+    first, second = scene.decision("ann", covariate=2.0), scene.decision("ann", covariate=8.0)
+    scene.record(scene.call(first), scene.feedback(first))
+    assert scene.cell().moments["reward"][4] == 0
+    scene.record(second)
+    assert scene.cell().moments["reward"][4] == 8
+    scene.record(first)
+    assert scene.cell().moments["reward"][4] == 2
+    assert scene.cell().moments["error"][14] == 4
+    silent = scene.decision("bob", arm=1)
+    scene.record(silent, scene.decision("bob", arm=1, covariate=3.0), scene.call(silent))
+    assert scene.cell(arm=1).moments["error"][4] == 0
+    assert [row["covariate"] for row in scene.store.export("decisions")] == [2.0, 8.0, None, 3.0]
 
 
 def test_a_diverted_call_is_charged_but_not_served(scene: Scene) -> None:
@@ -135,6 +153,7 @@ def test_the_cost_cap_winsorises_a_unit(idle: Scene) -> None:
         idle.record(decision, idle.call(decision, cost_usd=0.75), idle.feedback(decision))
     assert idle.cell().moments["cost_usd"][2] == 1.0
     assert idle.cell().moments["reward"][3] == 1.0
+    assert idle.cell().moments["cost_usd_uncapped"][:4] == (1, 3, 2.25, 2.25)
 
 
 def test_silence_counts_the_declared_value_once_a_unit_has_a_reward(idle: Scene) -> None:
