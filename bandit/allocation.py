@@ -1,4 +1,7 @@
-"""Allocation in mode earn: from the cells of an experiment to the shares of its next epoch."""
+"""Allocation in mode earn: from the cells of an experiment to the shares of its next epoch.
+
+Objective `budget` has a split of its own, bandit.budget.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +12,14 @@ from numpy.typing import NDArray
 from bandit.cells import Cells
 from bandit.contrast import Contrasts, contrasts
 from bandit.costs import costs
-from bandit.floors import PHI, open_floors
+from bandit.floors import PHI, after_floors, open_floors
 from bandit.objectives import DRAWS, Objective, chance_best
+from bandit.priors import Prior
 from bandit.shares import Shares, capped, checked, thompson, with_floor
 from bandit.within import pooled_variance, within
+
+AFTER_VERDICT = 0.02
+"""Largest floor of an arm once a promotion is declared."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,12 @@ class Allocation:
     """Share of spend allowed for exploration; 0 leaves plain Thompson sampling."""
     prior_sd: float = 0.3
     """Standard deviation of the prior of a contrast, in widths of the reward's range."""
+    prior: Prior | None = None
+    """What else is believed before any traffic; `prior_sd` around the middle of the range where there is nothing."""
     forgetting: float = 1.0
     """What is left of evidence after 100 further requests; 1 forgets nothing, .98 follows drift of single arms."""
+    decided: bool = False
+    """The question is answered: floors guard against changes only, and no test waits for the control's units."""
     draws: int = DRAWS
 
     def live(self) -> NDArray[np.bool_]:
@@ -70,8 +81,12 @@ def allocate(
         settings.control,
         settings.draws,
     )
-    floors = open_floors(billed.mean_usd, live, settings.control, settings.phi)
-    shares = with_floor(thompson(best), floors)
+    shares = thompson(best)
+    if settings.decided:
+        floors = after_floors(shares, billed.mean_usd, live, AFTER_VERDICT, settings.phi)
+    else:
+        floors = open_floors(billed.mean_usd, live, settings.control, settings.phi)
+    shares = with_floor(shares, floors)
     return shares if settings.caps is None else _ramped(shares, settings.caps, live)
 
 
@@ -86,6 +101,7 @@ def posterior(cells: Cells, settings: Allocation) -> Contrasts:
         prior_sd=settings.prior_sd * width,
         forgetting=settings.forgetting,
         prior_level=settings.objective.low + width / 2,
+        prior=settings.prior,
     )
 
 

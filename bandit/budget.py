@@ -1,9 +1,8 @@
-"""Objectives in money: net value, and the most reward under a budget per request.
+"""Objective `budget`: the most reward under a budget per request.
 
-`net_value` scores value_usd * reward - cost_usd. `budget` scores reward - lambda * cost, rewards in widths of
-their range and costs in multiples of the budget (in dollars lambda would never bind); lambda, the price of
-spending, rises while epochs cost more than the budget (bandits with knapsacks: Badanidiyuru, Kleinberg and
-Slivkins, arXiv 1305.2545):
+The score is reward - lambda * cost, rewards in widths of their range and costs in multiples of the budget (in dollars
+lambda would never bind); lambda, the price of spending, rises while epochs cost more than the budget (bandits with
+knapsacks: Badanidiyuru, Kleinberg and Slivkins, arXiv 1305.2545):
 
     lambda <- clip(lambda exp(.05 clip(r_e - 1, -1, 3) + .02 clip(r - 1, -1, 3)), 1e-6, 1)
 
@@ -27,7 +26,7 @@ from bandit.cells import Cells, Floats, Z
 from bandit.costs import costs
 from bandit.floors import OPEN_TOTAL
 from bandit.score_draws import JointDraws, joint_draws
-from bandit.shares import Shares, capped, checked, with_floor
+from bandit.shares import Shares, capped, checked, top_two, with_floor
 from bandit.within import within
 
 PRICES = (1e-6, 1.0)
@@ -37,17 +36,12 @@ DEAREST = 1e6
 """Lambda at which only costs count."""
 SETTLE_REQUESTS = 2_000.0
 """Requests over which savings are spent and debts are paid."""
+EARN_TOTAL = 0.1
+"""Most that all floors together may take while the budget is earned with: cheap arms would take all of OPEN_TOTAL,
+which costs 2% of the reward."""
 LEEWAY = (0.5, 1.25)
 """Bounds of what an epoch may cost, in multiples of the budget."""
-SEARCH_DRAWS, HALVINGS = 1_024, 24
-
-
-def net_value_scores(rewards: Floats, costs_usd: Floats, value_usd: float) -> Floats:
-    """value_usd * reward - cost: dollars that a request is worth; `value_usd` is the worth of one unit of reward."""
-    if not 0 < value_usd < np.inf:
-        raise ValueError(f"value_usd == {value_usd:g}, must be finite and above 0 dollars per unit of reward")
-    result: Floats = value_usd * rewards - costs_usd
-    return result
+SEARCH_DRAWS, HALVINGS = 512, 12
 
 
 def spending_price(spend_usd: Floats, requests: Floats, budget_usd: float) -> float:
@@ -84,34 +78,42 @@ def allowance(spend_usd: float, requests: float, budget_usd: float) -> float:
 def budget_shares(
     cells: Cells,
     settings: Allocation,
-    budget_usd: float,
     seed: Sequence[int],
     cost_cells: Cells | None = None,
+    spent_cells: Cells | None = None,
+    learning: bool = False,
 ) -> Shares:
-    """Shares of the next epoch under a budget in dollars per request; also of the first, from the price list.
+    """Shares of the next epoch under the objective's budget in dollars per request; also of the first, from the price
+    list.
 
-    Floors are min(.4 / K, phi b / (K c_k)): exploration takes at most the share phi of the budget, also on a
-    dear control. If no arm is affordable, the cheapest gets what the floors leave.
+    `cost_cells` know what a request costs now, `spent_cells` what was spent in all, under old prices too. Floors are
+    min(.1 / K, phi b / (K c_k)): exploration takes at most the share phi of the budget, also on a dear control. If no
+    arm is affordable, the cheapest gets what the floors leave. For `learning` floors reach .4 / K, and half of the
+    leader's traffic goes to the others as far as they are affordable: top-two sampling of the split.
     """
-    _check_budget(budget_usd)
     live, bills = settings.live(), cells if cost_cells is None else cost_cells
+    budget_usd = _budget(settings)
     if cells.sums.shape[1] != live.size:
         raise ValueError(
             f"cells have {cells.sums.shape[1]} arms, the price list {live.size}; give one cost per arm"
         )
     if live.sum() == 1:
         return live.astype(np.float64)
-    billed, spent = costs(bills, np.array(settings.list_costs_usd)), within(bills, Z.COST)
+    billed = costs(bills, np.array(settings.list_costs_usd))
+    spent = within(bills if spent_cells is None else spent_cells, Z.COST)
     spend, requests = spent.totals.sum(axis=1), spent.requests.sum(axis=1)
     drawn = joint_draws(posterior(cells, settings), billed, np.random.default_rng(list(seed)), settings.draws)
     plan = _Plan(
         prices=billed.mean_usd * np.exp(billed.log_sd) / budget_usd,
-        floors=_floors(billed.mean_usd / budget_usd, live, settings.phi),
+        floors=_floors(
+            billed.mean_usd / budget_usd, live, settings.phi, OPEN_TOTAL if learning else EARN_TOTAL
+        ),
         limit=allowance(float(spend.sum()), float(requests.sum()), budget_usd) / budget_usd,
         caps=np.where(live, 1.0 if settings.caps is None else np.array(settings.caps), 0.0),
     )
     scorer = _Scorer(_scaled(drawn, settings, budget_usd), live)
-    return _affordable(scorer, plan, spending_price(spend, requests, budget_usd))
+    found = _affordable(scorer, plan, spending_price(spend, requests, budget_usd))
+    return _compared(plan, found) if learning else found
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class _Scorer:
         """P(best) at this lambda."""
         scored = self.drawn.rewards[:draws] - price * self.drawn.costs_usd[:draws]
         chance = np.zeros(self.live.size)
-        chance[self.live] = best_of_draws(scored[:, self.live])
+        chance[self.live] = best_of_draws(scored if self.live.all() else scored[:, self.live])
         return chance
 
 
@@ -138,13 +140,13 @@ class _Plan:
     limit: float
     caps: Floats
 
-    def shares(self, best: Floats) -> Shares:
-        """The split that would be served."""
-        return checked(capped(with_floor(best, self.floors), self.caps))
+    def bounded(self, shares: Shares) -> Shares:
+        """The split that would be served: raised to the floors, then lowered to the caps."""
+        return checked(capped(with_floor(shares, self.floors), self.caps))
 
-    def cost(self, best: Floats) -> float:
-        """What it is planned to cost per request."""
-        return float(self.shares(best) @ self.prices)
+    def cost(self, shares: Shares) -> float:
+        """What a split is planned to cost per request."""
+        return float(shares @ self.prices)
 
 
 def _affordable(scorer: _Scorer, plan: _Plan, price: float) -> Shares:
@@ -152,26 +154,32 @@ def _affordable(scorer: _Scorer, plan: _Plan, price: float) -> Shares:
 
     The cost of the best arm of any draw falls as lambda rises, so halving finds the price.
     """
-    best = scorer.best(price)
+    best = plan.bounded(scorer.best(price))
     if plan.cost(best) <= plan.limit:
-        return plan.shares(best)
+        return best
     low, high = np.log(price), np.log(DEAREST)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        affordable = plan.cost(scorer.best(float(np.exp(middle)), SEARCH_DRAWS)) <= plan.limit
-        low, high = (low, middle) if affordable else (middle, high)
-    dear, cheap = scorer.best(float(np.exp(low))), scorer.best(float(np.exp(high)))
+        tried = plan.bounded(scorer.best(float(np.exp(middle)), SEARCH_DRAWS))
+        low, high = (low, middle) if plan.cost(tried) <= plan.limit else (middle, high)
+    dear, cheap = (plan.bounded(scorer.best(float(np.exp(each)))) for each in (low, high))
     if plan.cost(cheap) > plan.limit:  # the search sees fewer draws than the split that is served
-        dear, cheap = cheap, scorer.best(DEAREST)
+        dear, cheap = cheap, plan.bounded(scorer.best(DEAREST))
     return _mixture(plan, dear, cheap)
 
 
-def _mixture(plan: _Plan, dear: Floats, cheap: Floats) -> Shares:
+def _compared(plan: _Plan, found: Shares) -> Shares:
+    """The split with half of the leader's traffic given to the others, or as much of that as is affordable."""
+    halved = plan.bounded(top_two(found))
+    return halved if plan.cost(halved) <= plan.limit else _mixture(plan, halved, found)
+
+
+def _mixture(plan: _Plan, dear: Shares, cheap: Shares) -> Shares:
     """The dearest affordable mixture of two splits."""
     of_dear, of_cheap = plan.cost(dear), plan.cost(cheap)
     part = (plan.limit - of_cheap) / (of_dear - of_cheap) if of_dear > of_cheap else 0.0
     weight = min(max(part, 0.0), 1.0)
-    return checked(weight * plan.shares(dear) + (1 - weight) * plan.shares(cheap))
+    return checked(weight * dear + (1 - weight) * cheap)
 
 
 def _scaled(drawn: JointDraws, settings: Allocation, budget_usd: float) -> JointDraws:
@@ -179,9 +187,16 @@ def _scaled(drawn: JointDraws, settings: Allocation, budget_usd: float) -> Joint
     return JointDraws((drawn.rewards - objective.low) / objective.width, drawn.costs_usd / budget_usd)
 
 
-def _floors(prices: Floats, live: NDArray[np.bool_], phi: float) -> Floats:
+def _floors(prices: Floats, live: NDArray[np.bool_], phi: float, total: float) -> Floats:
     arms = int(live.sum())
-    return np.where(live, np.minimum(OPEN_TOTAL / arms, phi / (arms * prices)), 0.0)
+    return np.where(live, np.minimum(total / arms, phi / (arms * prices)), 0.0)
+
+
+def _budget(settings: Allocation) -> float:
+    budget_usd = settings.objective.budget_usd
+    if budget_usd is None:
+        raise ValueError(f"objective {settings.objective.kind!r} has no budget_usd to keep")
+    return budget_usd
 
 
 def _check_budget(budget_usd: float) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandit.cells import Floats
+from bandit.priors import Prior
 
 RECENT = 10
 """Epochs over which the common level is averaged."""
@@ -41,25 +42,44 @@ def contrasts(
     prior_sd: float = 0.3,
     forgetting: float = 1.0,
     prior_level: float = 0.5,
+    prior: Prior | None = None,
 ) -> Contrasts:
     """Posterior of the contrasts from requests n and reward totals s per (epoch, arm).
 
     L = sum_e g_e (diag(n_e) - n_e n_e' / N_e), b = sum_e g_e (s_e - n_e sum(s_e) / N_e),
-    C = (L / v + I / prior_sd^2)^-1, mu = C b / v; g_e discounts by forgetting^(requests since e / 100).
+    C = (L / v + P)^-1, mu = C (b / v + P m); g_e discounts by forgetting^(requests since e / 100), P and m are
+    precision and mean of the prior, I / prior_sd^2 and 0 unless a `prior` is given.
     Where a unit holds several requests, n counts requests and v is the variance of bandit.within, which
-    carries the correlation within units. Without any request the level is `prior_level`.
+    carries the correlation within units. Without any request the level is that of the prior. Under forgetting v is
+    multiplied by `_faded`.
     """
     _check(requests, totals, variance, prior_sd, forgetting)
+    before = Prior.vague(requests.shape[1], prior_sd, prior_level) if prior is None else prior
     volume = requests.sum(axis=1)
     discount = forgetting ** ((volume.sum() - np.cumsum(volume)) / FORGET_PER)
     weight = discount / np.maximum(volume, 1.0)
     information = np.diag(discount @ requests) - (requests * weight[:, None]).T @ requests
     response = discount @ totals - (weight * totals.sum(axis=1)) @ requests
-    values, vectors = np.linalg.eigh(information)
-    spread = 1 / (np.maximum(values, 0.0) / variance + 1 / prior_sd**2)
+    variance *= _faded(discount, volume)
+    values, vectors = np.linalg.eigh(information / variance + before.precision)
+    # Data tell nothing of the common level: beside them its precision, the prior's, may be lost to rounding.
+    spread = 1 / np.maximum(values, np.linalg.eigvalsh(before.precision)[0])
     root = vectors * np.sqrt(spread)
-    mean = vectors @ (spread * (response @ vectors)) / variance
-    return Contrasts(mean, root @ root.T, root, _level(requests, totals, mean, prior_level))
+    mean = vectors @ (spread * ((response / variance + before.response) @ vectors))
+    return Contrasts(mean, root @ root.T, root, _level(requests, totals, mean, before.level))
+
+
+def _faded(discount: Floats, volume: Floats) -> float:
+    """Part of the variance v / sum(g n) that a discounted mean has: between 3/4 under long forgetting and 1 without.
+
+    Weights g fit arms that drift at random as fast as forgetting presumes: then the part is 1. Of arms that stay, the
+    discounted mean has the variance v sum(g^2 n) / sum(g n)^2, about half of that. Nobody knows which it is, so the
+    part is the mean of both. At 1 the bandit goes on exploring as if everything drifted: with forgetting .98 and
+    floors of .02 that costs 85 rewards instead of 79 (+- 2) where nothing but a common sine moves, and 332 against 336
+    (+- 6) where an arm drops: the settings of docs/calibration.md, 200 runs each.
+    """
+    weighed = float(discount @ volume)
+    return (1 + float(discount**2 @ volume) / weighed) / 2 if weighed > 0 else 1.0
 
 
 def _level(requests: Floats, totals: Floats, mean: Floats, prior_level: float) -> float:

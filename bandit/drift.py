@@ -8,7 +8,6 @@ shares a drift.
 With two arms both are named: nobody can tell from differences which of them has changed.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
@@ -64,54 +63,66 @@ def drifts(cells: Cells, width: float = 1.0) -> tuple[Drift, ...]:
     variances = (rewards.squares.sum(axis=0) + width**2 / 4) / (rewards.freedom.sum(axis=0) + 1)
     variances = np.maximum(variances, 1e-4 * width**2)
     best = [Drift(arm, 0.0, inf, 1.0, 0) for arm in range(arms)]
-    for recent_epochs, older, recent in _spans(rewards, variances):
-        for arm in range(arms):
-            found = _compared(arm, older, recent, recent_epochs)
+    firsts = _firsts(rewards)
+    if not firsts:
+        return tuple(best)
+    spans = [span for first in firsts for span in (slice(first), slice(first, None))]
+    fitted = _fit(rewards, variances, spans)
+    for place, first in enumerate(firsts):
+        older, recent = fitted[2 * place], fitted[2 * place + 1]
+        for arm, found in enumerate(_compared(older, recent, len(rewards.requests) - first)):
             if found.p_value < best[arm].p_value or best[arm].error == inf:
                 best[arm] = found
     return tuple(best)
 
 
-def _spans(rewards: Within, variances: Floats) -> Iterator[tuple[int, _Span, _Span]]:
-    """Older and recent effects for each split; none where it would leave a side without epochs."""
+def _firsts(rewards: Within) -> list[int]:
+    """The first recent epoch of each split; none where it would leave a side without epochs."""
     volume = rewards.requests.sum(axis=1)
-    epochs, before = volume.size, np.cumsum(volume) - volume
-    for part in RECENT:
-        first = int(np.searchsorted(before, (1 - part) * volume.sum()))
-        if 0 < first < epochs:
-            yield (
-                epochs - first,
-                _fit(rewards, variances, slice(first)),
-                _fit(rewards, variances, slice(first, None)),
-            )
+    before = np.cumsum(volume) - volume
+    firsts = [int(np.searchsorted(before, (1 - part) * volume.sum())) for part in RECENT]
+    return [first for first in firsts if 0 < first < volume.size]
 
 
-def _fit(rewards: Within, variances: Floats, span: slice) -> _Span:
-    """Weighted least squares of arm effects: weights n / v, a free base in every epoch.
+def _fit(rewards: Within, variances: Floats, spans: list[slice]) -> list[_Span]:
+    """Weighted least squares of arm effects in each span: weights n / v, a free base in every epoch.
 
-    L = sum_e (diag w_e - w_e w_e' / W_e), effects L^+ b with covariance L^+.
+    L = sum_e (diag w_e - w_e w_e' / W_e), effects L^+ b with covariance L^+; all spans in one decomposition.
     """
-    requests, totals = rewards.requests[span], rewards.totals[span]
-    weights = requests / variances
+    weights, values = rewards.requests / variances, rewards.totals / variances
     all_arms = np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
-    information = np.diag(weights.sum(axis=0)) - (weights / all_arms).T @ weights
-    values = totals / variances
-    response = values.sum(axis=0) - (weights * (values.sum(axis=1, keepdims=True) / all_arms)).sum(axis=0)
-    covariance = np.linalg.pinv(information, rcond=1e-10, hermitian=True)
-    return _Span(covariance @ response, covariance, requests.sum(axis=0))
+    halved = weights / np.sqrt(all_arms)
+    alone = values - weights * (values.sum(axis=1, keepdims=True) / all_arms)
+    information = np.stack(
+        [np.diag(weights[span].sum(axis=0)) - halved[span].T @ halved[span] for span in spans]
+    )
+    own, vectors = np.linalg.eigh(information)
+    known = own > 1e-10 * np.maximum(own[:, -1:], 1e-300)
+    inverse = np.where(known, 1 / np.where(known, own, 1.0), 0.0)
+    covariance = (vectors * inverse[:, None, :]) @ vectors.transpose(0, 2, 1)
+    return [
+        _Span(spread @ alone[span].sum(axis=0), spread, rewards.requests[span].sum(axis=0))
+        for spread, span in zip(covariance, spans, strict=True)
+    ]
 
 
-def _compared(arm: int, older: _Span, recent: _Span, recent_epochs: int) -> Drift:
-    """The arm against the others that both spans know well enough, weighted by their smaller volume."""
+def _compared(older: _Span, recent: _Span, recent_epochs: int) -> list[Drift]:
+    """Each arm against the others that both spans know well enough, weighted by their smaller volume."""
     fewest = np.minimum(older.requests, recent.requests)
-    others = np.where(fewest >= FEWEST, fewest, 0.0)
-    others[arm] = 0.0
-    if fewest[arm] < FEWEST or others.sum() == 0:
-        return Drift(arm, 0.0, inf, 1.0, recent_epochs)
-    contrast = -others / others.sum()
-    contrast[arm] = 1.0
-    change = float(contrast @ (recent.effect - older.effect))
-    error = float(np.sqrt(contrast @ (recent.covariance + older.covariance) @ contrast))
-    tests = older.requests.size * len(RECENT)
-    p_value = min(1.0, 2 * float(ndtr(-abs(change) / error)) * tests) if error > 0 else 1.0
-    return Drift(arm, change, error, p_value, recent_epochs)
+    arms = fewest.size
+    others = np.tile(np.where(fewest >= FEWEST, fewest, 0.0), (arms, 1))
+    np.fill_diagonal(others, 0.0)
+    total = others.sum(axis=1)
+    known = (fewest >= FEWEST) & (total > 0)
+    contrasts = np.eye(arms) - others / np.where(total > 0, total, 1.0)[:, None]
+    change = contrasts @ (recent.effect - older.effect)
+    variance = np.einsum("ki,ij,kj->k", contrasts, recent.covariance + older.covariance, contrasts)
+    error = np.sqrt(np.maximum(variance, 0.0))
+    z = np.abs(change) / np.where(error > 0, error, 1.0)
+    p_values = np.where(error > 0, np.minimum(1.0, 2 * ndtr(-z) * arms * len(RECENT)), 1.0)
+    return [
+        Drift(arm, float(change[arm]), float(error[arm]), float(p_values[arm]), recent_epochs)
+        if known[arm]
+        else Drift(arm, 0.0, inf, 1.0, recent_epochs)
+        for arm in range(arms)
+    ]

@@ -3,6 +3,8 @@
 `reward_per_cost`        reward / cost among arms above the quality floor; the others -1 + reward
 `reward`                 reward
 `cheapest_non_inferior`  -cost among arms above the quality floor; the others -inf
+`net_value`              value_usd * reward - cost, dollars
+`budget`                 reward - lambda * cost: bandit.budget, as lambda follows from the spending so far
 
 Reward per cost alone would always serve the cheapest model, however bad, so it never goes without the floor
 (budgeted Thompson sampling: Xia et al. 2015, arXiv 1505.00146; cost subsidy: Sinha et al. 2021,
@@ -19,10 +21,11 @@ from bandit.best import best_of_draws
 from bandit.cells import Floats
 from bandit.contrast import Contrasts
 from bandit.costs import Costs
+from bandit.score_draws import blocks
 
-Kind = Literal["reward_per_cost", "reward", "cheapest_non_inferior"]
+Kind = Literal["reward_per_cost", "reward", "cheapest_non_inferior", "net_value", "budget"]
 DRAWS = 4_096
-BLOCK = 512
+_NEED_FLOOR = ("reward_per_cost", "cheapest_non_inferior")
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,26 @@ class Objective:
     low: float = 0.0
     high: float = 1.0
     """Range of the reward."""
+    value_usd: float | None = None
+    """Worth of one unit of reward, for `net_value`."""
+    budget_usd: float | None = None
+    """Most that a request may cost on average, for `budget`."""
 
     def __post_init__(self) -> None:
         if not -np.inf < self.low < self.high < np.inf:
             raise ValueError(f"range [{self.low}, {self.high}] must be finite and rise")
-        if self.kind != "reward" and self.reward_margin is None and self.min_reward is None:
+        if self.kind in _NEED_FLOOR and self.reward_margin is None and self.min_reward is None:
             raise ValueError(
                 f"objective {self.kind!r} needs reward_margin or min_reward: cheap is not good enough"
             )
+        for kind, field in (("net_value", "value_usd"), ("budget", "budget_usd")):
+            money: float | None = getattr(self, field)
+            if (money is not None) != (self.kind == kind):
+                raise ValueError(
+                    f"objective {self.kind!r} with {field} == {money}; it belongs to {kind!r} only"
+                )
+            if money is not None and not 0 < money < np.inf:
+                raise ValueError(f"{field} == {money:g}, must be finite and above 0 dollars")
 
     @property
     def width(self) -> float:
@@ -56,10 +71,22 @@ def scores(objective: Objective, rewards: Floats, costs_usd: Floats, control: in
     """Score of every arm in every joint draw; both inputs of shape (draws, arms)."""
     if objective.kind == "reward":
         return rewards
+    if objective.value_usd is not None:
+        return net_value_scores(rewards, costs_usd, objective.value_usd)
+    if objective.kind == "budget":
+        raise ValueError("objective 'budget' has no score without its price of spending; see bandit.budget")
     good = _good_enough(objective, rewards, control)
     if objective.kind == "cheapest_non_inferior":
         return np.where(good, -costs_usd, -np.inf)
     return _reward_per_cost(objective, rewards, costs_usd, good)
+
+
+def net_value_scores(rewards: Floats, costs_usd: Floats, value_usd: float) -> Floats:
+    """value_usd * reward - cost: dollars that a request is worth; `value_usd` is the worth of one unit of reward."""
+    if not 0 < value_usd < np.inf:
+        raise ValueError(f"value_usd == {value_usd:g}, must be finite and above 0 dollars per unit of reward")
+    result: Floats = value_usd * rewards - costs_usd
+    return result
 
 
 def chance_best(
@@ -73,19 +100,16 @@ def chance_best(
 ) -> Floats:
     """P(best) over joint draws of rewards and costs; arms that are not `live` get zero.
 
-    Every normal is used with both signs, which halves the time and steadies the result. Draws are taken in
-    blocks that stay in the processor's cache, arm by arm in memory as each later step runs along one arm.
     A draw in which no arm is good enough elects the control, if it is live, as that is served elsewhere too.
     """
-    chance, blocks = np.zeros(live.size), max(1, -(-draws // BLOCK))
-    for _ in range(blocks):
-        half = generator.standard_normal((2, live.size, BLOCK // 2))
-        of_reward, of_cost = np.concatenate([half, -half], axis=2).transpose(0, 2, 1)
-        drawn = scores(objective, contrasts.draws(of_reward), costs.draws(of_cost), control)
+    chance, count = np.zeros(live.size), 0
+    for drawn in blocks(contrasts, costs, generator, draws):
+        scored = scores(objective, drawn.rewards, drawn.costs_usd, control)
         if live[control]:
-            drawn[:, control] = np.maximum(drawn[:, control], np.finfo(np.float64).min)
-        chance[live] += best_of_draws(drawn[:, live]) / blocks
-    return chance
+            scored[:, control] = np.maximum(scored[:, control], np.finfo(np.float64).min)
+        chance[live] += best_of_draws(scored if live.all() else scored[:, live])
+        count += 1
+    return chance / count
 
 
 def _good_enough(objective: Objective, rewards: Floats, control: int) -> NDArray[np.bool_]:

@@ -12,8 +12,10 @@ UNITS_PER_STEP = 50
 """Matured units that each step needs before the next one."""
 
 
-def ramp_caps(matured_units: Sequence[float], newcomers: Sequence[int]) -> tuple[float, ...]:
-    """Caps of all arms; only those in `newcomers` are held back.
+def ramp_caps(
+    matured_units: Sequence[float], newcomers: Sequence[int], steps: Sequence[float] = STEPS
+) -> tuple[float, ...]:
+    """Caps of all arms; only those in `newcomers` are held back, by one of the `steps` after the other.
 
     `matured_units` counts units of each arm in mature epochs: units that wait for their outcome prove nothing.
 
@@ -28,9 +30,9 @@ def ramp_caps(matured_units: Sequence[float], newcomers: Sequence[int]) -> tuple
         )
     if len(set(newcomers)) == len(matured_units):
         raise ValueError("every arm is a newcomer; the control at least must be free to take the rest")
-    return tuple(_cap(units) if arm in newcomers else 1.0 for arm, units in enumerate(matured_units))
+    return tuple(_cap(units, steps) if arm in newcomers else 1.0 for arm, units in enumerate(matured_units))
 
 
-def _cap(units: float) -> float:
+def _cap(units: float, steps: Sequence[float]) -> float:
     done = int(units // UNITS_PER_STEP)
-    return STEPS[done] if done < len(STEPS) else 1.0
+    return steps[done] if done < len(steps) else 1.0

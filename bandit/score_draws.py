@@ -4,6 +4,7 @@ Every normal is used with both signs, which halves the time and steadies the res
 that stay in the processor's cache, arm by arm in memory as each later step runs along one arm.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,11 +26,20 @@ class JointDraws:
     """Costs per request."""
 
 
+def blocks(
+    rewards: Contrasts, costs: Costs, generator: np.random.Generator, draws: int
+) -> Iterator[JointDraws]:
+    """At least `draws` joint draws from the posteriors, 512 at a time."""
+    arms = rewards.mean.size
+    for _ in range(max(1, -(-draws // BLOCK))):
+        half = generator.standard_normal(
+            (2, arms, BLOCK // 2), dtype=np.float32
+        )  # twice as fast, and fine enough
+        of_reward, of_cost = np.concatenate([half, -half], axis=2).transpose(0, 2, 1)
+        yield JointDraws(rewards.draws(of_reward), costs.draws(of_cost))
+
+
 def joint_draws(rewards: Contrasts, costs: Costs, generator: np.random.Generator, draws: int) -> JointDraws:
     """At least `draws` joint draws from the posteriors, a multiple of 512."""
-    arms, drawn = rewards.mean.size, []
-    for _ in range(max(1, -(-draws // BLOCK))):
-        half = generator.standard_normal((2, arms, BLOCK // 2))
-        of_reward, of_cost = np.concatenate([half, -half], axis=2).transpose(0, 2, 1)
-        drawn.append((rewards.draws(of_reward), costs.draws(of_cost)))
+    drawn = [(block.rewards, block.costs_usd) for block in blocks(rewards, costs, generator, draws)]
     return JointDraws(*(np.concatenate(part) for part in zip(*drawn, strict=True)))

@@ -17,15 +17,17 @@ def random_cells(seed: int, epochs: int = 12, arms: int = 4) -> tuple[np.ndarray
 
 
 def recursion(requests, totals, variance, prior_sd, forgetting):
-    """L and b epoch by epoch as the contract states it: discount first, then add."""
+    """L and b epoch by epoch as the contract states it: discount first, then add; the noise as weights have it."""
     arms = requests.shape[1]
-    information, response = np.zeros((arms, arms)), np.zeros(arms)
+    information, response, weighed, squared = np.zeros((arms, arms)), np.zeros(arms), 0.0, 0.0
     for n, s in zip(requests, totals, strict=True):
         if n.sum() == 0:
             continue
         gamma = forgetting ** (n.sum() / 100)
         information = gamma * information + np.diag(n) - np.outer(n, n) / n.sum()
         response = gamma * response + s - n * s.sum() / n.sum()
+        weighed, squared = gamma * weighed + n.sum(), gamma**2 * squared + n.sum()
+    variance *= (1 + squared / weighed) / 2
     covariance = np.linalg.inv(information / variance + np.eye(arms) / prior_sd**2)
     return covariance @ response / variance, covariance
 

@@ -46,6 +46,26 @@ def test_cheapest_non_inferior_scores_minus_cost_or_minus_infinity():
     np.testing.assert_array_equal(got, [[-0.05, -np.inf, -0.01]])
 
 
+def test_net_value_scores_dollars():
+    """The table's second row: at two dollars a success the dear arm is worth its price, at ten cents it is not."""
+    rewards, costs = [0.9, 0.8], [0.05, 0.001]
+    assert elected(Objective("net_value", value_usd=2.0), rewards, costs) == [1, 0]
+    assert elected(Objective("net_value", value_usd=0.1), rewards, costs) == [0, 1]
+    with pytest.raises(ValueError, match=r"see bandit\.budget"):
+        scores(Objective("budget", budget_usd=0.1), np.ones((1, 2)), np.ones((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "money"),
+    [("net_value", {}), ("budget", {}), ("reward", {"value_usd": 1.0}), ("net_value", {"value_usd": 0.0}),
+     ("budget", {"budget_usd": 0.1, "value_usd": 1.0}), ("budget", {"budget_usd": float("inf")})],
+)  # fmt: skip
+def test_money_belongs_to_its_objective(kind, money):
+    """A value that nobody reads would look as if it counted."""
+    with pytest.raises(ValueError, match="_usd"):
+        Objective(kind, **money)
+
+
 def test_an_absolute_floor_holds_beside_the_relative_one():
     """`min_reward` binds the control as well."""
     objective = Objective("cheapest_non_inferior", reward_margin=0.1, min_reward=0.75)

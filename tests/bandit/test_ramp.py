@@ -15,6 +15,13 @@ def test_each_step_takes_fifty_matured_units(units, cap):
     assert ramp_caps([500, units], newcomers=[1]) == (1.0, cap)
 
 
+def test_the_steps_are_those_that_were_declared():
+    """Each takes another fifty matured units."""
+    caps = [ramp_caps([900, units], [1], steps=(0.02, 0.1, 0.3))[1] for units in (0, 50, 100, 150)]
+    assert caps == [0.02, 0.1, 0.3, 1.0]
+    assert ramp_caps([900, 0], [1], steps=()) == (1.0, 1.0)
+
+
 def test_arms_that_are_not_new_are_never_held_back():
     """All candidates of an experiment start together; only one that joins later is a newcomer."""
     assert ramp_caps([0, 0, 0], newcomers=[]) == (1.0, 1.0, 1.0)
