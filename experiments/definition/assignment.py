@@ -40,3 +40,14 @@ def arm_at(boundaries: Sequence[float], where: float) -> int:
     1
     """
     return bisect_right(boundaries, where)
+
+
+def copying_arm(arms: Sequence[int], salt: str, number: int) -> int:
+    """The arm that answers a copy of a request in mode shadow: each of `arms` of an equal part; 0 for none.
+
+    >>> copying_arm((), "salt", 7), copying_arm((1,), "salt", 7)
+    (0, 1)
+    """
+    if len(arms) < 2:
+        return arms[0] if arms else 0
+    return arms[int(position(salt + ":copy", str(number)) * len(arms))]

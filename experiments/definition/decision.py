@@ -16,8 +16,11 @@ class Decision(Declared):
     """Smallest difference in reward worth detecting, in reward units; tunes the test, not its validity."""
     min_saving: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.1
     """Smallest relative saving in cost that counts as cheaper."""
-    read_out: Literal["anytime"] = "anytime"
-    """The deciding read-out; the fixed-horizon and Bayesian ones are shown beside it."""
+    read_out: Literal["anytime", "strict"] = "anytime"
+    """The deciding read-out of the reward: confidence sequences, or exact tests, which serve rare outcomes too.
+    Costs and ratios are read by confidence sequences in both; fixed-horizon and Bayesian read-outs stand beside."""
+    adjust: Literal["none", "covariate"] = "none"
+    """Whether reward differences are tested with the covariate's part taken out (CUPED)."""
     min_days: Annotated[float, Field(ge=0, le=365, allow_inf_nan=False)] = 0.0
     """No verdict before this many days, so that weekly rhythms are seen."""
     max_units: Annotated[int, Field(ge=100, le=1_000_000_000)] = 200_000

@@ -19,10 +19,3 @@ class Declared(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, populate_by_name=True, use_attribute_docstrings=True
     )
-
-
-def refuse_not_yet(field: str, value: object, later: tuple[str, ...], now: str) -> object:
-    """Pass a value on, unless only a later release will enforce it."""
-    if value in later:
-        raise ValueError(f"{field} {value!r} is not yet enforced; use {now}")
-    return value

@@ -8,17 +8,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from experiments.definition.bandit import Bandit
 from experiments.definition.decision import Decision
-from experiments.definition.declared import FINEST, WIDTHS, Declared, Positive, refuse_not_yet
-from experiments.definition.guardrail import Guardrail
+from experiments.definition.declared import FINEST, WIDTHS, Declared, Positive
+from experiments.definition.guardrail import COST, ERROR, Guardrail
 from experiments.definition.names import ExperimentName, Name, TaskName
 from experiments.definition.objective import Objective
 from experiments.definition.reward import Reward
 
-Mode = Literal["ab", "learn", "earn"]
-Unit = Literal["request", "conversation", "user"]
+Mode = Literal["ab", "learn", "earn", "shadow"]
+Unit = Literal["request", "conversation", "user", "trace"]
 
 MAX_CANDIDATES = 20
+SHADOW_METRICS = (ERROR, COST, "latency_p50_ms")
+"""What a pair of calls shows of two models; latency is compared by the geometric mean of its ratio."""
 
 
 class Experiment(Declared):
@@ -37,15 +40,13 @@ class Experiment(Declared):
     """Successive shares of the control (mode ab, two candidates): a holdback shrinks along them."""
     traffic: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
     """Fraction of the task's units that take part."""
+    shadow_usd_per_day: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
+    """US dollars that copies may cost a day (UTC), in mode shadow, where it must be given."""
     reward: Reward = Reward()
     objective: Objective = Objective()
     guardrails: tuple[Guardrail, ...] = ()
     decision: Decision = Decision()
-
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _mode_not_yet(cls, mode: object) -> object:
-        return refuse_not_yet("mode", mode, ("shadow",), "ab, learn or earn")
+    bandit: Bandit = Bandit()
 
     @field_validator("candidates", "shares", "ramp", "guardrails", mode="before")
     @classmethod
@@ -69,17 +70,79 @@ class Experiment(Declared):
                 raise ValueError(
                     f"{field} == {value:g}, must be at least {FINEST:g} of the reward's range and at most {WIDTHS[1]:g}"
                 )
+        self._check_read_out()
+        self._check_money()
+        self._check_bandit()
+        self._check_shadow()
         metrics = [guardrail.metric for guardrail in self.guardrails]
         if len(set(metrics)) < len(metrics):
             raise ValueError("a guardrail metric is listed twice; state one bound for it")
+        if self.reward.metric in metrics:
+            raise ValueError(
+                f"guardrail {self.reward.metric!r} is the reward metric, whose bound is objective.reward_margin; "
+                "remove it"
+            )
         return self
+
+    def _check_read_out(self) -> None:
+        if self.decision.read_out != "strict":
+            return
+        if self.unit != "request":
+            raise ValueError(
+                f"read_out strict needs unit: request, unit is {self.unit}: the exact test reads one reward "
+                "per unit; use read_out: anytime"
+            )
+        if self.decision.adjust != "none":
+            raise ValueError(
+                "read_out strict reads rewards as they are, and adjust: covariate changes them; choose one"
+            )
+
+    def _check_money(self) -> None:
+        value = self.objective.value_usd
+        if value is not None and not 1e-12 <= value * self.decision.mde <= WIDTHS[1]:
+            raise ValueError(
+                f"value_usd * mde == {value * self.decision.mde:g} US dollars, must be in [1e-12, {WIDTHS[1]:g}]"
+            )
+
+    def _check_bandit(self) -> None:
+        """Bandit settings need a bandit, and offline evaluations a candidate and a reward within the range."""
+        if self.mode in ("ab", "shadow") and self.bandit != Bandit():
+            raise ValueError(
+                f"bandit settings move shares, which mode {self.mode} keeps; use mode learn or earn"
+            )
+        low, high = self.reward.range
+        for name, offline in self.bandit.priors.items():
+            if name not in self.candidates:
+                raise ValueError(f"bandit.priors names {name!r}, which is no candidate of this experiment")
+            if not low <= offline.reward <= high:
+                raise ValueError(
+                    f"bandit.priors.{name}.reward == {offline.reward:g}, must be within range [{low:g}, {high:g}]"
+                )
+
+    def _check_shadow(self) -> None:
+        """Copies are paired request by request, and cost money that serves nobody."""
+        if self.mode != "shadow":
+            if self.shadow_usd_per_day is not None:
+                raise ValueError("shadow_usd_per_day bounds copies, which only mode shadow makes; remove it")
+            return
+        if self.shadow_usd_per_day is None:
+            raise ValueError("shadow_usd_per_day is missing: mode shadow needs what its copies may cost a day")
+        if self.unit != "request":
+            raise ValueError(f"unit must be request in mode shadow, which pairs requests, not {self.unit}")
+        if self.objective.budget_usd is not None or self.decision.read_out != "anytime":
+            raise ValueError("mode shadow has no shares and no reward; leave objective and decision.read_out out")
+        for guardrail in self.guardrails:
+            if guardrail.metric not in SHADOW_METRICS:
+                raise ValueError(
+                    f"guardrails of mode shadow are {', '.join(SHADOW_METRICS)}, which pairs of calls show; "
+                    f"remove {guardrail.metric!r}"
+                )
 
     def _check_shares(self) -> None:
         if self.shares is not None:
             if self.mode != "ab":
-                raise ValueError(
-                    f"shares are given only in mode ab; in mode {self.mode} the bandit sets them"
-                )
+                why = "the control serves all" if self.mode == "shadow" else "the bandit sets them"
+                raise ValueError(f"shares are given only in mode ab; in mode {self.mode} {why}")
             if len(self.shares) != len(self.candidates):
                 raise ValueError(
                     f"{len(self.shares)} shares for {len(self.candidates)} candidates; give one for each"
@@ -99,8 +162,14 @@ class Experiment(Declared):
     @property
     def starting_shares(self) -> tuple[float, ...]:
         """Shares of the first epoch, and of decisions taken without a snapshot."""
+        if self.mode == "shadow":
+            return (1.0, *(0.0,) * (len(self.candidates) - 1))
         if self.shares is not None:
             return self.shares
         if self.ramp is not None:
             return (self.ramp[0], 1.0 - self.ramp[0])
-        return (1.0 / len(self.candidates),) * len(self.candidates)
+        rivals = len(self.candidates) - 1
+        share = 1.0 / len(self.candidates)
+        if self.bandit.ramp and self.bandit.ramp[0] < share:
+            return (1.0 - rivals * self.bandit.ramp[0], *(self.bandit.ramp[0],) * rivals)
+        return (share,) * len(self.candidates)

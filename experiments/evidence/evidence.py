@@ -10,8 +10,22 @@ from numpy.typing import NDArray
 from bandit.cells import Cells, Floats
 from experiments.definition.experiment import Experiment
 from experiments.evidence.epochs import Epoch
-from experiments.evidence.units import COST, COUNTS, ERROR, MOMENTS, PRIMARY, CellRow
+from experiments.evidence.histograms import Histograms
+from experiments.evidence.units import (
+    COST,
+    COUNTS,
+    ERROR,
+    MOMENTS,
+    PRIMARY,
+    UNCLIPPED,
+    UNCOSTED,
+    CellRow,
+)
 
+COSTED = "reward_costed"
+"""Rewards of units whose cost is known, where some rated unit has none (`Evidence.joint`)."""
+SETTLED_CALLS = 0.99
+"""Share of an arm's units whose call must be known before an epoch counts as settled."""
 _EMPTY: Mapping[int, int] = {}
 
 
@@ -23,7 +37,7 @@ class Evidence:
     counts: Mapping[str, NDArray[np.int64]]
     """Units by kind (experiments.evidence.units.COUNTS)."""
     cells: Mapping[str, Cells]
-    """Cells by metric: `reward`, `cost_usd`, `error` and further metrics."""
+    """Cells by metric: `reward` of every rated unit, `cost_usd`, `error` and further metrics."""
     latency: tuple[tuple[Mapping[int, int], ...], ...]
     """Latency histogram per epoch and arm."""
     degraded: tuple[int, ...]
@@ -39,9 +53,23 @@ class Evidence:
         """Number of arms."""
         return int(self.counts["assigned"].shape[1])
 
+    @cached_property
+    def histograms(self) -> Histograms:
+        """Latencies as one array; made when a guardrail first asks for it."""
+        return Histograms.of(self.latency, self.arms)
+
     def metric(self, name: str) -> Cells:
         """Cells of one metric; empty where nothing was reported."""
         return self.cells.get(name) or Cells.empty(len(self.epochs), self.arms)
+
+    @property
+    def joint(self) -> Cells:
+        """Rewards beside their costs: rated units whose cost is known, where the objective needs it.
+
+        Ratios read these. Differences of rewards read `metric(PRIMARY)`, every rated unit: a cost that is unknown
+        because of the outcome would otherwise pick which rewards are compared.
+        """
+        return self.cells[COSTED] if COSTED in self.cells else self.metric(PRIMARY)
 
     def where(self, keep: NDArray[np.bool_]) -> "Evidence":
         """The epochs where `keep` is true."""
@@ -69,6 +97,16 @@ class Evidence:
         final = self.final(definition, now_ms)
         return self._with_silence(definition, final).where(final)
 
+    def settled(self, definition: Experiment, now_ms: int) -> "Evidence":
+        """The mature epochs and those whose calls have ended; what harm to errors, costs and latency may read.
+
+        Where outcomes of calls come in by feedback, failures may be reported before successes, so an epoch
+        is taken in only once nearly every unit of each arm has its call.
+        """
+        ended = np.array([epoch.settled(now_ms) for epoch in self.epochs], dtype=bool)
+        known = self.counts["called"] - self.counts["recovered"] >= SETTLED_CALLS * self.counts["assigned"]
+        return self.where(self.final(definition, now_ms) | (ended & known.all(axis=1)))
+
     def arrived(self, definition: Experiment, now_ms: int) -> "Evidence":
         """All epochs with what arrived so far; in open windows silence is pending, not an answer."""
         return self._with_silence(definition, self.final(definition, now_ms))
@@ -78,26 +116,37 @@ class Evidence:
         return self.where(np.array([epoch.cost_series == series for epoch in self.epochs], dtype=bool))
 
     def _with_silence(self, definition: Experiment, final: NDArray[np.bool_]) -> "Evidence":
-        """Count called units without any feedback at the declared value, in epochs whose window is over.
-
-        Every entry of their moments follows from cells: N, C and X are the difference between the metric
-        that knows all called units (those with a cost, if the objective needs it) and the reward; R is
-        value * N.
-        """
+        """Count called units without any feedback at the declared value, in epochs whose window is over."""
         value = definition.reward.missing
-        called = COST if definition.objective.needs_cost else ERROR
-        if value == "drop" or called not in self.cells:
+        if value == "drop" or ERROR not in self.cells:
             return self
-        primary = self.metric(PRIMARY)
-        silent = (self.cells[called].sums - primary.sums) * final[:, None, None, None]
-        silent[..., 2, :] = value * silent[..., 1, :]
-        silent[..., :, 2] = silent[..., 2, :]
-        silent[..., 2, 2] = value**2 * silent[..., 1, 1]
-        return replace(self, cells={**self.cells, PRIMARY: primary + Cells(silent)})
+        called, cells = self.metric(ERROR), dict(self.cells)
+        cells[PRIMARY] = _spoken(self.metric(PRIMARY), called, value, final)
+        if definition.objective.needs_cost:
+            cells[COSTED] = _spoken(self.joint, self.metric(COST), value, final)
+        if definition.reward.outside == "clip":
+            cells[UNCLIPPED] = _spoken(self.metric(UNCLIPPED), called, value, final)
+        return replace(self, cells=cells)
+
+
+def _spoken(rewards: Cells, called: Cells, value: float, final: NDArray[np.bool_]) -> Cells:
+    """Rewards with those of the units in `called` that have none at `value`, in the epochs that are final.
+
+    Every entry of the silent units' moments follows from cells: N, C and X are the difference between the metric
+    that knows all of them and the reward; R is value * N.
+    """
+    silent = (called.sums - rewards.sums) * final[:, None, None, None]
+    silent[..., 2, :] = value * silent[..., 1, :]
+    silent[..., :, 2] = silent[..., 2, :]
+    silent[..., 2, 2] = value**2 * silent[..., 1, 1]
+    return rewards + Cells(silent)
 
 
 def gather(epochs: Sequence[Epoch], rows: Sequence[CellRow], arms: int) -> Evidence:
-    """Arrays from stored epochs and cells; epoch 0 only gives its count of degraded decisions."""
+    """Arrays from stored epochs and cells; epoch 0 only gives its count of degraded decisions.
+
+    The ledger keeps rewards of units without a cost apart, as there are few; here `reward` is every rated unit.
+    """
     numbered = tuple(epoch for epoch in epochs if epoch.number > 0)
     place = {epoch.number: index for index, epoch in enumerate(numbered)}
     counts = np.zeros((len(numbered), arms, len(COUNTS)), dtype=np.int64)
@@ -115,6 +164,9 @@ def gather(epochs: Sequence[Epoch], rows: Sequence[CellRow], arms: int) -> Evide
             if metric not in triangles:
                 triangles[metric] = np.zeros((len(numbered), arms, len(MOMENTS)))
             triangles[metric][index, row.arm] = moments
+    if UNCOSTED in triangles:
+        triangles[COSTED] = triangles.get(PRIMARY, np.zeros_like(triangles[UNCOSTED]))
+        triangles[PRIMARY] = triangles[COSTED] + triangles[UNCOSTED]
     return Evidence(
         epochs=numbered,
         counts={name: counts[..., index] for index, name in enumerate(COUNTS)},

@@ -1,9 +1,13 @@
-"""Latency histograms: mergeable counts in buckets of 2% relative width."""
+"""Latency histograms: mergeable counts in buckets of 4% relative width.
+
+Bucket b holds the latencies in (1.04**(b-1), 1.04**b] times 0.1 ms, so that its middle is within 2% of each.
+"""
 
 from collections.abc import Mapping
 from math import ceil, log
 
-_BASE = log(1.04)
+BASE = log(1.04)
+"""Width of a bucket on the log scale."""
 SMALLEST_MS = 0.1
 LARGEST_MS = 86_400_000.0
 
@@ -15,12 +19,22 @@ def bucket(latency_ms: float) -> int:
     (0, 177)
     """
     clipped = min(max(latency_ms, SMALLEST_MS), LARGEST_MS)
-    return ceil(log(clipped / SMALLEST_MS) / _BASE - 1e-9)
+    return ceil(log(clipped / SMALLEST_MS) / BASE - 1e-9)
 
 
 def middle_ms(index: int) -> float:
     """Geometric middle of a bucket, in milliseconds; at most 2% from any latency in it."""
     return float(SMALLEST_MS * 1.04 ** (index - 0.5)) if index else SMALLEST_MS
+
+
+def bottom_ms(index: int) -> float:
+    """The latency above which a bucket starts, in milliseconds; zero for the smallest."""
+    return top_ms(index - 1) if index else 0.0
+
+
+def top_ms(index: int) -> float:
+    """The longest latency of a bucket, in milliseconds."""
+    return float(SMALLEST_MS * 1.04**index)
 
 
 def quantile_ms(histogram: Mapping[int, int], q: float) -> float | None:

@@ -5,14 +5,22 @@ its units' contributions, so every change of a unit row moves its cell by `after
 repeated and superseding outcomes need no special case, and a cell equals its recomputation.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from experiments.definition.experiment import Experiment
+from experiments.evidence.record import record
 
 PRIMARY = "reward"
 COST = "cost_usd"
 ERROR = "error"
+UNCOSTED = "reward_uncosted"
+"""Rewards of units without a known cost, where the objective needs costs; usually there are none."""
+UNCLIPPED = "reward_unclipped"
+"""Rewards as they were reported, where those outside the range count as its nearer end."""
+UNCAPPED = "cost_usd_uncapped"
+"""Costs as they were, where a cap is declared."""
 
 COUNTS = ("assigned", "called", "served", "errored", "feedback", "recovered", "degraded")
 """Numbers of units in a cell: assigned; with a call made; all calls answered by the assigned candidate;
@@ -22,11 +30,14 @@ decided while degraded (decisions, epoch 0)."""
 MOMENTS = ("11", "1N", "1R", "1C", "1X", "NN", "NR", "NC", "NX", "RR", "RC", "RX", "CC", "CX", "XX")
 """Upper triangle of sum(z z') for z = (1, N, R, C, X): unit, requests, metric total, cost in USD, covariate."""
 
+NO_METRICS: Mapping[str, tuple[int, float]] = {}
+"""Of most units; one for all of them."""
+
 Counts = tuple[int, int, int, int, int, int, int]
 Triangle = tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class UnitRow:
     """Everything known of one unit of an experiment; totals over its decisions."""
 
@@ -51,8 +62,11 @@ class UnitRow:
     rated: int = 0
     """Decisions with a reward, reported or implied by an error."""
     reward: float = 0.0
+    first_number: int = 0
+    """Smallest number among the recorded decisions; 0 while there is none."""
     covariate: float = 0.0
-    metrics: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Of the first decision; 0 where it brought none, or is not there yet."""
+    metrics: Mapping[str, tuple[int, float]] = field(default_factory=lambda: NO_METRICS)
     """Further metrics: number of decisions reporting it, and total."""
 
 
@@ -87,12 +101,46 @@ def contribution(row: UnitRow, definition: Experiment) -> Contribution:
     - `reward`: units with reward and, if the objective needs it, the cost of every call; N = rated requests
       (all calls where `reward.missing` gives silence a value), C = the cost in proportion to N, so that
       reward per cost does not depend on how many requests were rated.
+    - `reward_uncosted`: the same of units that the objective's need of a cost leaves out, C = 0: the sum of
+      both is every rated unit.
+    - `reward_unclipped`: the rewards as reported, where `reward.outside` is `clip`; every rated unit.
     - `cost_usd`: units whose every call has a known cost; R = C = cost, N = calls.
+    - `cost_usd_uncapped`: the same costs without the cap, where one is declared.
     - `error`: units with a call; R = failed calls, N = calls.
-    - each further metric: units reporting it; N = reports.
+    - each further metric: units reporting it; N = reports. A guardrail's metric counts within its declared range.
     """
+    moments: dict[str, Triangle] = {}
+    x = row.covariate
+    costed = row.calls > 0 and row.costed == row.calls
+    cap = definition.objective.cost_cap_usd
+    cost = row.cost_usd if cap is None else min(row.cost_usd, cap)
+    if row.rated:
+        rated, silent = row.rated, 0.0
+        silence = definition.reward.missing
+        if silence != "drop" and row.calls > rated:
+            rated, silent = row.calls, silence * (row.calls - rated)
+        share = (cost if rated == row.calls else cost * rated / row.calls) if costed else 0.0
+        joint = costed or not definition.objective.needs_cost
+        moments[PRIMARY if joint else UNCOSTED] = triangle(rated, row.reward + silent, share, x)
+        if UNCLIPPED in row.metrics:
+            moments[UNCLIPPED] = triangle(rated, row.metrics[UNCLIPPED][1] + silent, share, x)
+    if costed:
+        moments[COST] = triangle(row.calls, cost, cost, x)
+        if cap is not None:
+            moments[UNCAPPED] = triangle(row.calls, row.cost_usd, row.cost_usd, x)
+    if row.calls:
+        moments[ERROR] = triangle(row.calls, row.errors, cost if costed else 0.0, x)
+    for metric, (reports, total) in row.metrics.items():
+        if metric != UNCLIPPED:
+            counted = _within_range(definition, metric, reports, total)
+            moments[metric] = triangle(reports, counted, cost if costed else 0.0, x)
+    return Contribution(_counts(row), moments)
+
+
+def _counts(row: UnitRow) -> Counts:
+    """One for each kind of COUNTS that the unit is."""
     arrived = row.requests > 0
-    counts = (
+    return (
         int(arrived),
         int(row.calls > 0),
         int(row.calls > 0 and row.diverted == 0),
@@ -101,25 +149,12 @@ def contribution(row: UnitRow, definition: Experiment) -> Contribution:
         int(not arrived),
         0,
     )
-    moments: dict[str, Triangle] = {}
-    x = row.covariate
-    costed = row.calls > 0 and row.costed == row.calls
-    cap = definition.objective.cost_cap_usd
-    cost = row.cost_usd if cap is None else min(row.cost_usd, cap)
-    if row.rated and (costed or not definition.objective.needs_cost):
-        rated, reward = row.rated, row.reward
-        silence = definition.reward.missing
-        if silence != "drop" and row.calls > rated:
-            rated, reward = row.calls, reward + silence * (row.calls - rated)
-        share = cost if rated == row.calls else cost * rated / row.calls
-        moments[PRIMARY] = triangle(rated, reward, share if costed else 0.0, x)
-    if costed:
-        moments[COST] = triangle(row.calls, cost, cost, x)
-    if row.calls:
-        moments[ERROR] = triangle(row.calls, row.errors, cost if costed else 0.0, x)
-    for metric, (reports, total) in row.metrics.items():
-        moments[metric] = triangle(reports, total, cost if costed else 0.0, x)
-    return Contribution(counts, moments)
+
+
+def _within_range(definition: Experiment, metric: str, reports: int, total: float) -> float:
+    """A unit's total of a metric, winsorised where a guardrail declares its range; the ledger keeps it raw."""
+    rule = next((rule for rule in definition.guardrails if rule.metric == metric), None)
+    return total if rule is None else rule.counted(reports, total)
 
 
 class Outcome(NamedTuple):
@@ -136,6 +171,22 @@ class Outcome(NamedTuple):
 
 
 NOTHING = Outcome()
+
+
+def decided(row: UnitRow, number: int, covariate: float | None) -> UnitRow:
+    """The unit row with one more decision.
+
+    The smallest number brings the covariate, whichever arrives first: what was known before a later decision
+    may be a consequence of the first.
+    """
+    if 0 < row.first_number < number:
+        first_number, known = row.first_number, row.covariate
+    else:
+        first_number, known = number, covariate or 0.0
+    return UnitRow(
+        row.experiment_id, row.unit, row.epoch, row.arm, row.assigned_at_ms, row.requests + 1, row.calls, row.errors,
+        row.diverted, row.costed, row.cost_usd, row.feedback, row.rated, row.reward, first_number, known, row.metrics,
+    )  # fmt: skip
 
 
 def moved(row: UnitRow, before: Outcome, after: Outcome) -> UnitRow:
@@ -164,6 +215,7 @@ def moved(row: UnitRow, before: Outcome, after: Outcome) -> UnitRow:
         feedback=row.feedback + after.reported - before.reported,
         rated=row.rated + (after.reward is not None) - (before.reward is not None),
         reward=_total(row.reward, before.reward, after.reward, row.rated),
+        first_number=row.first_number,
         covariate=row.covariate,
         metrics=metrics,
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 from bandit.cells import Floats, Z
 from experiments.definition.experiment import Experiment
+from experiments.evidence.epochs import running_ms
 from experiments.evidence.evidence import Evidence
 from experiments.evidence.units import COST, ERROR, PRIMARY
 
@@ -24,33 +25,33 @@ class Volume:
     served: tuple[float, ...]
     """Share of called units that were answered by their own candidate; 1 before any call."""
     costed: tuple[float, ...]
-    """Share of called units whose cost is known; 1 before any call."""
+    """Share of called units whose cost is known; 1 before any call. Costs are compared where nearly all are."""
     assigned: int
     """Units of all arms in all epochs, the open one too."""
     mature: int
     """Units of all arms in mature epochs."""
     running_ms: int
+    """Time with traffic; pauses are not in it."""
     units_per_day: float
+    """Of that time."""
 
 
-def volume(
-    definition: Experiment, everything: Evidence, mature: Evidence, started_at_ms: int, now_ms: int
-) -> Volume:
+def volume(definition: Experiment, everything: Evidence, mature: Evidence, now_ms: int) -> Volume:
     """Measure what was seen; `mature` are the epochs that tests may read."""
     pooled = mature.metric(PRIMARY).pooled()
     called, costed = (mature.metric(name).n.sum(axis=0) for name in (ERROR, COST))
     served, answered = mature.counts["served"].sum(axis=0), mature.counts["called"].sum(axis=0)
     assigned = int(everything.counts["assigned"].sum())
-    running_ms = max(now_ms - started_at_ms, 1)
+    running = max(running_ms(everything.epochs, now_ms), 1)
     return Volume(
         units=tuple(pooled[:, Z.UNIT, Z.UNIT].tolist()),
-        rarer=tuple(_rarer(pooled, definition).tolist()),
+        rarer=tuple(rarer(pooled, definition.reward.range[0], definition.reward.width).tolist()),
         served=_shares(served, answered),
         costed=_shares(costed, called),
         assigned=assigned,
         mature=int(mature.counts["assigned"].sum()),
-        running_ms=running_ms,
-        units_per_day=assigned * DAY_MS / running_ms,
+        running_ms=running,
+        units_per_day=assigned * DAY_MS / running,
     )
 
 
@@ -59,12 +60,11 @@ def _shares(some: Floats, of: Floats) -> tuple[float, ...]:
     return tuple(shares.tolist())
 
 
-def _rarer(pooled: Floats, definition: Experiment) -> Floats:
-    """(sum x)^2 / sum x^2 of the reward above the range's low end, and of what is missing to its high end.
+def rarer(pooled: Floats, low: float, width: float) -> Floats:
+    """(sum x)^2 / sum x^2 of a metric above its range's low end, and of what is missing to its high end.
 
     It counts how many units carry a sum: a mean that rests on fewer than some 20 is not near normal yet.
     """
-    (low, _), width = definition.reward.range, definition.reward.width
     requests, total = pooled[:, Z.UNIT, Z.REQUESTS], pooled[:, Z.UNIT, Z.TOTAL]
     nn, nr, rr = (
         pooled[:, Z.REQUESTS, Z.REQUESTS], pooled[:, Z.REQUESTS, Z.TOTAL], pooled[:, Z.TOTAL, Z.TOTAL]

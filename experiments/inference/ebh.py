@@ -10,9 +10,7 @@ none; nor is the inverse of a p-value.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log
-
-import numpy as np
+from math import isnan, log
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,9 @@ def discoveries(log_e: Sequence[float], alpha: float = 0.05) -> Discoveries:
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha == {alpha:g}, must be between 0 and 1")
-    values = np.array(log_e, dtype=np.float64)
-    if np.isnan(values).any():
+    if any(isnan(value) for value in log_e):
         raise ValueError("log_e holds NaN; give 0 for an experiment without data, as its e-value is 1")
-    ranked, size = -np.sort(-values), max(values.size, 1)
-    needed = np.log(size / (alpha * np.arange(1, values.size + 1)))
-    reached = np.flatnonzero(ranked >= needed - 1e-12)
-    count = int(reached[-1]) + 1 if reached.size else 0
-    threshold = log(size / (alpha * max(count, 1)))
-    return Discoveries(tuple((values >= threshold - 1e-12).tolist()), threshold)
+    ranked, size = sorted(log_e, reverse=True), max(len(log_e), 1)
+    reached = [k for k, value in enumerate(ranked, 1) if value >= log(size / (alpha * k)) - 1e-12]
+    threshold = log(size / (alpha * max(reached, default=1)))
+    return Discoveries(tuple(value >= threshold - 1e-12 for value in log_e), threshold)

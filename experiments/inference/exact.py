@@ -30,10 +30,14 @@ GRID = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Sizes of the alternatives, in multiples of the difference that the test is tuned for."""
 EDGE = 1e-6
 """Rates are kept this far from 0 and 1: a first rare success must not cost everything."""
+INSET = 1e-15
+"""Points of a null hypothesis are kept this far from 0 and 1, where logarithms end."""
 SMALLEST_SPREAD = 0.02
 """Least m (1 - m) by which a difference is turned into a step of log-odds."""
-CLOSE = 1e-13
-"""Change of a root at which the search for it ends."""
+CLOSE = 1e-8
+"""Logarithm of growth at which the search for a root ends; the last step squares it."""
+FINEST = 1e-13
+"""Change of a root that is rounding."""
 MOST_STEPS = 100
 _LARGEST_EXPONENT = 700.0
 _ROUNDING = 1e-9
@@ -166,27 +170,41 @@ def growth_beyond(blocks: Blocks, alternative: Floats, difference: Floats | floa
 
 
 def nearest_null(n: Floats, alternative: Floats, difference: Floats) -> Floats:
-    """(xa, xa + difference) nearest to alternatives with tb - ta > difference; all of shape (points, 2).
+    """(xa, xa + difference) nearest to alternatives with tb - ta > difference; all of shape (points, 2)."""
+    (ta, tb), (na, nb) = alternative.T.copy(), n.T.copy()
+    x = null_rate(na, nb, ta, tb, difference)
+    return np.stack([x, x + difference], axis=1)
+
+
+def null_rate(na: Floats, nb: Floats, ta: Floats, tb: Floats, d: Floats) -> Floats:
+    """The control's rate xa of the nearest null point, for arrays of one shape or shapes that broadcast to it.
 
     The slope f(x) = sum_k n_k ((1 - t_k) / (1 - x_k) - t_k / x_k) rises and has one root between ta and
-    tb - difference; Newton steps, halving the bracket wherever one leaves it.
+    tb - d; Newton steps, halving the bracket wherever one leaves it. It ends where one more step would
+    change the expected growth by less than CLOSE: f^2 / f' is what an inexact root can gain. Rates nearer to 0 or 1
+    than INSET would be rounded to it, where nothing is divided by; with 1e9 units that gains a factor of 1 + 1e-6.
     """
-    (ta, tb), (na, nb), d = alternative.T.copy(), n.T.copy(), difference
-    low, high = np.maximum(ta, -d), np.minimum(tb - d, 1.0)
+    low, high = np.maximum(ta, INSET - d), np.minimum(tb - d, 1.0 - INSET)
     x = (na * low + nb * high) / (na + nb)
+    hits_a, hits_b = na * ta, nb * tb
+    misses_a, misses_b = na - hits_a, nb - hits_b
     for _ in range(MOST_STEPS):
-        up_a, down_a, up_b, down_b = ta / x, (1 - ta) / (1 - x), tb / (x + d), (1 - tb) / (1 - x - d)
-        slope = na * (down_a - up_a) + nb * (down_b - up_b)
-        curve = na * (down_a / (1 - x) + up_a / x) + nb * (down_b / (1 - x - d) + up_b / (x + d))
-        low, high = np.where(slope < 0, x, low), np.where(slope < 0, high, x)
-        step = x - slope / curve
-        inside = (step >= low) & (step <= high) & (step > -d) & (step < 1)
-        following = np.where(inside, step, (low + high) / 2)
-        settled = np.abs(following - x).max(initial=0.0) <= CLOSE
+        up, down, up_b, down_b = 1 / x, 1 / (1 - x), 1 / (x + d), 1 / (1 - x - d)
+        at, af, bt, bf = hits_a * up, misses_a * down, hits_b * up_b, misses_b * down_b
+        slope = af - at + bf - bt
+        curve = af * down + at * up + bf * down_b + bt * up_b
+        below = slope < 0
+        low, high = np.where(below, x, low), np.where(below, high, x)
+        step = slope / curve
+        moved = x - step
+        inside = (moved >= low) & (moved <= high) & (moved > -d) & (moved < 1)
+        following = np.where(inside, moved, (low + high) / 2)
+        settled = (inside & (slope * step <= CLOSE)) | (np.abs(following - x) <= FINEST)
         x = following
-        if settled:
+        if settled.all():
             break
-    return np.stack([x, x + d], axis=1)
+    result: Floats = x
+    return result
 
 
 def log_growth(blocks: Blocks, alternative: Floats, null: Floats) -> Floats:

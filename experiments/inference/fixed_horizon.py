@@ -87,11 +87,11 @@ def mean_difference(control: Sums, candidate: Sums, alpha: float = 0.05) -> Resu
     short = _short(control, candidate, 2)
     if short is not None:
         return short
-    a, b = _variance_of_mean(control), _variance_of_mean(candidate)
+    a, b = variance_of_mean(control), variance_of_mean(candidate)
     if a + b <= 0:
         return NotEnoughData("no variation: all outcomes of both arms are the same")
     error = sqrt(a + b)
-    freedom = (a + b) ** 2 / (a**2 / (control.units - 1) + b**2 / (candidate.units - 1))
+    freedom = welch_freedom(a, b, control.units, candidate.units)
     of_control, of_candidate = control.y / control.x, candidate.y / candidate.x
     effect = of_candidate - of_control
     reach = error * float(student.isf(alpha / 2, freedom))
@@ -245,7 +245,14 @@ def _recovered_p(control: _Ratio, candidate: _Ratio) -> float:
     return 2 * float(norm.sf(brentq(inner_limit, 0.0, last)))
 
 
-def _variance_of_mean(arm: Sums) -> float:
+def welch_freedom(a: float, b: float, units_a: float, units_b: float) -> float:
+    """Satterthwaite's degrees of freedom for variances of means a and b, of which one is above 0."""
+    part = a / (a + b)
+    return 1 / (part**2 / (units_a - 1) + (1 - part) ** 2 / (units_b - 1))
+
+
+def variance_of_mean(arm: Sums) -> float:
+    """Variance of y per x, by the residuals y - r x; 0 where what varies is rounding."""
     ratio = arm.y / arm.x
     squares = arm.yy - ratio * (2 * arm.xy - ratio * arm.xx)
     rounding = 1e-12 * arm.yy

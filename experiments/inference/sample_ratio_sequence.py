@@ -20,7 +20,7 @@ from math import inf, log
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp, xlogy
+from scipy.special import gammaln, xlogy
 
 from bandit.cells import Floats
 
@@ -66,7 +66,7 @@ def sample_ratio_sequence(
     _check(counts, shares, concentrations)
     possible = np.where(shares > 0, counts, 0).astype(np.float64)
     each = [np.cumsum(_growth(possible, shares, _beliefs(possible, shares, c))) for c in concentrations]
-    log_e = np.asarray(logsumexp(each, axis=0) - log(len(each)))
+    log_e = np.logaddexp.reduce(each, axis=0) - log(len(each))
     log_e[np.cumsum((possible != counts).any(axis=1)) > 0] = inf
     return SampleRatioSequence(tuple(log_e.tolist()), int(counts.sum()))
 

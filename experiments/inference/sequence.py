@@ -12,6 +12,8 @@ Normal-mixture asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Ke
 from dataclasses import dataclass, field
 from math import exp, expm1, inf, log, log1p, sqrt
 
+from scipy.special import erfcx, log_ndtr
+
 _LARGEST_EXPONENT = 700.0
 LEVELS = (1e-9, 0.4)
 """Levels that a sequence may have: beyond them `tau` is not positive, or rounding takes over."""
@@ -126,6 +128,19 @@ class Sequence:
             return sqrt((estimate.information + tau) / tau) / 2 * exp(-_LARGEST_EXPONENT)
         growth = expm1(exponent)
         return 1.0 if growth <= 0 else min(1.0, sqrt((estimate.information + tau) / tau) / (2 * growth))
+
+    def log_e_one_sided(self, estimate: Estimate) -> float:
+        """ln of the e-value against "not greater than zero", at this look; 0 while nothing is known.
+
+        Half-normal mixture with the precision tau of the one-sided sequence, of which the p above is a bound:
+        E = 2 sqrt(tau / (I + tau)) exp(x^2 / 2) Phi(x), x = I estimate / sqrt(I + tau).
+        """
+        if estimate.information <= 0:
+            return 0.0
+        tau, widened = self.tau_one_sided, estimate.information + self.tau_one_sided
+        x = estimate.information * estimate.value / sqrt(widened)
+        grown = log(2) + x * x / 2 + float(log_ndtr(x)) if x > 0 else log(float(erfcx(-x / sqrt(2))))
+        return log(tau / widened) / 2 + grown
 
     def information_needed(self, effect: float) -> float:
         """Information at which the one-sided bound clears zero for a true effect of this size.

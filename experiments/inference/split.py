@@ -6,6 +6,7 @@ thousand looks.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from bandit.cells import Floats
 from experiments.inference.sample_ratio import SampleRatio, sample_ratio
 from experiments.inference.sample_ratio_sequence import SampleRatioSequence, sample_ratio_sequence
+
+KEPT = 24
+"""Splits whose answers are kept, three for each experiment: at most some ten megabytes."""
 
 
 @dataclass(frozen=True)
@@ -49,5 +53,17 @@ class Split:
 
 
 def check_split(counts: NDArray[np.int64], shares: Floats) -> Split:
-    """Test counts per epoch and arm; each epoch must be complete when it first enters."""
-    return Split(sample_ratio(counts, shares), sample_ratio_sequence(counts, shares))
+    """Test counts per epoch and arm; each epoch must be complete when it first enters.
+
+    Planners look every second and epochs close every few minutes, so the newest answers are kept.
+    """
+    if counts.ndim != 2 or counts.shape != shares.shape:
+        raise ValueError(f"counts {counts.shape} and shares {shares.shape} must both be epochs by arms")
+    return _checked(counts.shape[1], counts.astype(np.int64).tobytes(), shares.astype(np.float64).tobytes())
+
+
+@lru_cache(maxsize=KEPT)
+def _checked(arms: int, counts: bytes, shares: bytes) -> Split:
+    of_counts = np.frombuffer(counts, dtype=np.int64).reshape(-1, arms)
+    of_shares = np.frombuffer(shares, dtype=np.float64).reshape(-1, arms)
+    return Split(sample_ratio(of_counts, of_shares), sample_ratio_sequence(of_counts, of_shares))

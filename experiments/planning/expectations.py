@@ -1,7 +1,8 @@
 """Expectations: what a plan assumes about an experiment's outcomes, from its evidence or else the hardest case."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 
@@ -10,12 +11,25 @@ from bandit.within import within
 from experiments.definition.experiment import Experiment
 from experiments.evidence.evidence import Evidence
 from experiments.evidence.units import COST, ERROR, PRIMARY
+from experiments.inference.latency_ratio import TYPICAL_SPREAD
 from experiments.verdict.comparison import compare
 
 FEWEST = 100
 """Units with a reward from which the evidence is believed rather than the hardest case."""
 TYPICAL_ERROR_RATE = 0.01
 TYPICAL_COST_VARIATION = 1.0
+SMALLEST_SPREAD = 0.02
+"""Of ln latency: narrower than that is narrower than a bucket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A metric of feedback, as a plan expects it."""
+
+    variance: float
+    """Of one unit's value per request, within an epoch."""
+    share: float
+    """Share of units that report it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,10 @@ class Expectations:
     """Information of the reward difference so far, of the candidate that is known best."""
     units: int = 0
     """Units in mature epochs."""
+    latency_spread: float = TYPICAL_SPREAD
+    """Standard deviation of ln latency."""
+    reported: Mapping[str, Reported] = field(default_factory=dict)
+    """Metrics of guardrails that feedback reports; one that is not known yet varies as much as it can."""
 
 
 def expectations(
@@ -66,6 +84,8 @@ def expectations(
         saving=saving,
         information=_information(definition, evidence),
         units=assigned,
+        latency_spread=_latency_spread(definition, evidence),
+        reported=dict(_reported(definition, evidence, assigned)),
     )
 
 
@@ -96,3 +116,30 @@ def _information(definition: Experiment, evidence: Evidence) -> float:
     series = evidence.epochs[-1].cost_series if evidence.epochs else 0
     found = compare(definition, evidence, range(1, len(definition.candidates)), series)
     return max(one.reward.estimate.information for one in found)
+
+
+def _latency_spread(definition: Experiment, evidence: Evidence) -> float:
+    """Standard deviation of ln latency, from its median and 95% quantile; a load that swings adds to it."""
+    if not any(rule.quantile is not None for rule in definition.guardrails):
+        return TYPICAL_SPREAD
+    histograms = evidence.histograms
+    requests = histograms.counts.sum(axis=(0, 1))
+    if requests.sum() < FEWEST:
+        return TYPICAL_SPREAD
+    below = np.cumsum(requests) / requests.sum()
+    middle, high = np.interp([0.5, 0.95], below, histograms.log_edges[1:])
+    return max(float(high - middle) / NormalDist().inv_cdf(0.95), SMALLEST_SPREAD)
+
+
+def _reported(definition: Experiment, evidence: Evidence, assigned: int) -> Iterator[tuple[str, Reported]]:
+    """What was seen of the metrics that only feedback reports."""
+    for rule in definition.guardrails:
+        cells = evidence.metric(rule.metric)
+        units = float(cells.n.sum())
+        if rule.range is None or units < FEWEST:
+            continue
+        inside = within(cells)
+        per_unit = max(float(inside.requests.sum()) / units, 1.0)
+        variance = float(inside.squares.sum() / max(inside.freedom.sum(), 1.0)) / per_unit
+        share = min(max(units / max(assigned, 1), 1e-3), 1.0)
+        yield rule.metric, Reported(max(variance, 1e-4 * rule.width**2), share)

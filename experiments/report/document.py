@@ -6,15 +6,11 @@ and the table are renderings of this document and compute nothing.
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-Number = float | None
-
-
-class Part(BaseModel):
-    """Base of the document's parts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+from experiments.planning.days import Plan
+from experiments.report.other_parts import DiscoveryPart, OtherPart
+from experiments.report.part import Number as Number
+from experiments.report.part import Part as Part
+from experiments.report.shadow_part import ShadowPart
 
 
 class VerdictPart(Part):
@@ -70,6 +66,10 @@ class EffectPart(Part):
     fixed_low: Number
     fixed_high: Number
     fixed_p: Number
+    fixed_p_holm: Number = None
+    """Corrected by Holm's method for the number of candidates, where there are several."""
+    fixed_p_bh: Number = None
+    """The same by Benjamini and Hochberg's, which bounds the share of false discoveries."""
     fixed_method: str
     """Test used, or why there is none."""
 
@@ -79,6 +79,29 @@ class GuardrailPart(Part):
 
     metric: str
     state: Literal["holds", "open", "fails"]
+    sentence: str
+    relative: bool
+    """Whether the figures are relative changes (0.25 is a quarter more), or differences in the metric's unit."""
+    value: Number
+    """Candidate against control."""
+    low: Number
+    """Always-valid interval."""
+    high: Number
+    p: Number
+    """Always-valid, of no difference, at this look."""
+    bound: float
+    """Value beyond which the candidate does harm: above it, or below it where the bound is negative."""
+
+
+class MisroutedPart(Part):
+    """Requests that feedback judged to belong to another task, over all candidates."""
+
+    judged: int
+    """Requests whose feedback says whether they belong here."""
+    misrouted: int
+    share: float
+    low: float
+    high: float
     sentence: str
 
 
@@ -100,16 +123,30 @@ class CandidatePart(Part):
     """Mean per request; of the candidate's own epochs, so differences between rows are not effects."""
     cost_usd: Number
     """Mean per unit, in the current price version."""
+    cost_per_request_usd: Number
+    """Mean per request, of the same units."""
     reward_per_usd: Number
     error_rate: Number
     latency_p50_ms: Number
+    """Of the candidate's own epochs, like its interval: differences between rows are not effects."""
+    latency_p50_low_ms: Number
+    """Always-valid interval."""
+    latency_p50_high_ms: Number
     latency_p95_ms: Number
+    latency_p95_low_ms: Number
+    latency_p95_high_ms: Number
     reward_effect: EffectPart | None
     """Difference in reward units; null for the control."""
     cost_effect: EffectPart | None
     """Relative change of cost per unit: -0.5 is half the cost."""
+    cost_per_request_effect: EffectPart | None
+    """Relative change of cost per request; null where every unit is one request. A saving shows in both."""
     reward_per_cost_effect: EffectPart | None
     """Relative change of reward per US dollar."""
+    net_value_per_1000_usd: Number = None
+    """Mean net value of 1,000 requests in the current price version, for objective `net_value`; of its own epochs."""
+    net_value_effect: EffectPart | None = None
+    """Difference of net value, in US dollars per 1,000 requests."""
     chance_to_win: Number
     """On the reward; Bayesian, not proof against peeking."""
     chance_not_worse: Number
@@ -121,6 +158,12 @@ class CandidatePart(Part):
     saved_usd_per_day_low: Number
     saved_usd_per_day_high: Number
     guardrails: tuple[GuardrailPart, ...]
+    reward_unclipped: Number = None
+    """Mean reward per request as reported, where the declared range clips what is counted."""
+    cost_uncapped_usd: Number = None
+    """Mean cost per unit without the declared cap."""
+    other: OtherPart | None = None
+    """Other read-outs; null for the control."""
 
 
 class SharesPart(Part):
@@ -130,6 +173,22 @@ class SharesPart(Part):
     opened_at_ms: tuple[int, ...]
     shares: tuple[tuple[float, ...], ...]
     """Per epoch, in the order of the candidates."""
+
+
+class DriftPart(Part):
+    """A change of candidates against the others."""
+
+    candidates: tuple[str, ...]
+    """One, or both of two: a difference does not say which of them changed."""
+    change: float
+    """Recent minus older reward against the others, of the candidate that the sentence names as moved."""
+    error: float
+    """Standard deviation of the change."""
+    p: float
+    """Two-sided, corrected for candidates and spans, at this look."""
+    recent_epochs: int
+    """Newest epochs that were compared with all before them."""
+    sentence: str
 
 
 class Report(Part):
@@ -155,6 +214,8 @@ class Report(Part):
     verdict: VerdictPart
     rules: tuple[RulePart, ...]
     health: HealthPart
+    misrouted: MisroutedPart | None = None
+    """Null where no feedback judged it."""
     shares: SharesPart
     units: int
     mature_units: int
@@ -168,8 +229,24 @@ class Report(Part):
     fixed_valid: bool
     """Whether shares never moved, which a fixed-horizon test needs."""
     heterogeneity_p: Number
-    """Of equal effects in all epochs (largest candidate); small values say the effect changes over time."""
+    """Of equal effects in all epochs, the smallest over candidates and corrected for their number."""
+    heterogeneity_warning: str | None = None
+    """What a small one means, in words."""
+    discovery: DiscoveryPart | None = None
+    """This experiment among all that run."""
     window_ms: int
     started_at_ms: int | None
     ended_at_ms: int | None
     rendered_at_ms: int
+    value_usd: Number = None
+    """Worth of one unit of reward, for objective `net_value`."""
+    budget_usd: Number = None
+    """What a request may cost on average, for objective `budget`."""
+    spend_per_request_usd: Number = None
+    """Mean cost of a request so far, over all candidates and prices; what a budget is kept by."""
+    drift: tuple[DriftPart, ...] = ()
+    """Candidates that changed; the sentences stand among the warnings of health too."""
+    plan: Plan | None = None
+    """Units and days to a verdict, by what was seen so far; null in mode shadow, which has no shares."""
+    shadow: tuple[ShadowPart, ...] = ()
+    """Candidates that answer copies, in mode shadow: pairs of calls instead of effects of shares."""

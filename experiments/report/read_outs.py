@@ -1,6 +1,6 @@
 """Three read-outs of one comparison side by side: anytime-valid, fixed-horizon and Bayesian."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 
@@ -12,6 +12,8 @@ from experiments.inference.bayesian import Chances, Successes, of_binary, of_eff
 from experiments.inference.fixed_horizon import FixedHorizon, Result, ratio_change, reward_difference, sums
 from experiments.inference.not_enough import NotEnoughData
 from experiments.report.document import EffectPart
+from experiments.report.exact_read_out import exact_part
+from experiments.report.net_value import fixed_horizon, of_1000, pooled_net_values
 from experiments.report.numbers import number
 from experiments.verdict.comparison import Comparison, Effect, relative
 from experiments.verdict.progress import Progress
@@ -23,7 +25,9 @@ class ReadOuts:
 
     reward: EffectPart | None = None
     cost: EffectPart | None = None
+    cost_per_request: EffectPart | None = None
     reward_per_cost: EffectPart | None = None
+    net_value: EffectPart | None = None
     chances: Chances | None = None
 
 
@@ -39,7 +43,7 @@ def read_outs(
         return ReadOuts()
     arm, alpha = comparison.arm, definition.decision.alpha
     reward, joint, cost = (
-        mature.metric(PRIMARY).pooled(), current.metric(PRIMARY).pooled(), current.metric(COST).pooled()
+        mature.metric(PRIMARY).pooled(), current.joint.pooled(), current.metric(COST).pooled()
     )  # fmt: skip
     smallest = progress.smallest_p.get(comparison.candidate, {})
     binary = definition.reward.kind == "binary"
@@ -49,13 +53,52 @@ def read_outs(
     if definition.objective.needs_cost:
         ratios = ratio_change(sums(joint[0], Z.TOTAL, Z.COST), sums(joint[arm], Z.TOTAL, Z.COST), alpha)
     return ReadOuts(
-        reward=_part(comparison.reward, smallest.get("reward", 1.0), plain, float),
+        reward=_reward_part(definition, mature, comparison, smallest, plain),
         cost=_part(comparison.cost, smallest.get("cost", 1.0), costs, relative),
+        cost_per_request=_per_request(comparison, smallest, cost, alpha),
         reward_per_cost=_part(
             comparison.reward_per_cost, smallest.get("reward_per_cost", 1.0), ratios, relative
         ),
+        net_value=_net_value(definition, current, comparison, smallest),
         chances=_chances(definition, reward, comparison),
     )
+
+
+def _net_value(
+    definition: Experiment, current: Evidence, comparison: Comparison, smallest: Mapping[str, float]
+) -> EffectPart | None:
+    """Dollars of 1,000 requests against the control, where the objective is made of dollars."""
+    pooled = pooled_net_values(definition, current)
+    if pooled is None:
+        return None
+    fixed = fixed_horizon(pooled, comparison.arm, definition.decision.alpha)
+    return _part(comparison.superior, smallest.get("net_value", 1.0), fixed, of_1000)
+
+
+def _reward_part(
+    definition: Experiment,
+    mature: Evidence,
+    comparison: Comparison,
+    smallest: Mapping[str, float],
+    fixed: Result,
+) -> EffectPart:
+    """The reward with the read-out that decides: exact interval and p in a strict experiment."""
+    part = _part(comparison.reward, smallest.get("reward", 1.0), fixed, float)
+    if comparison.exact is None or part.value is None:
+        return part
+    exact = exact_part(definition, mature, comparison)
+    return part.model_copy(update={"low": exact.low, "high": exact.high, "p": exact.p})
+
+
+def _per_request(
+    comparison: Comparison, smallest: Mapping[str, float], cost: Floats, alpha: float
+) -> EffectPart | None:
+    """The cost per request, where it is another number than that per unit."""
+    if comparison.cost_per_request is comparison.cost:
+        return None
+    control, candidate = (sums(cost[arm], Z.COST, Z.REQUESTS) for arm in (0, comparison.arm))
+    fixed = ratio_change(control, candidate, alpha)
+    return _part(comparison.cost_per_request, smallest.get("cost_per_request", 1.0), fixed, relative)
 
 
 def _part(effect: Effect, smallest_p: float, fixed: Result, scale: Callable[[float], float]) -> EffectPart:

@@ -14,6 +14,8 @@ def would_change(definition: Experiment, look: Tick) -> str:
             "more data would only narrow the intervals."
         )
     if kind is Kind.NOT_READY:
+        if definition.mode == "shadow":
+            return "More time." if look.verdict.candidate else "More pairs of calls."
         return "More time." if look.verdict.candidate else "More units with a reward in every arm."
     if kind is Kind.KEEP_RUNNING:
         return _open_question(definition, look)
@@ -23,6 +25,10 @@ def would_change(definition: Experiment, look: Tick) -> str:
         return "A new experiment with a smaller min_saving or mde, if such a gain is worth a change."
     if kind is Kind.INCONCLUSIVE:
         return "A new experiment with more max_units, or a wider reward_margin: the effect is too small for this plan."
+    if kind is Kind.FIT:
+        return "New prices or another model. Whether users are served as well is for an experiment in mode ab or earn."
+    if kind is Kind.UNFIT:
+        return "A new experiment with other candidates, or with wider bounds if that harm is acceptable."
     if kind is Kind.NEEDS_REVIEW:
         return "Mend the cause, or promote by hand with a reason (--force --why)."
     return "Mend the cause and start a new experiment: this data stays untrusted."
@@ -30,16 +36,21 @@ def would_change(definition: Experiment, look: Tick) -> str:
 
 def _open_question(definition: Experiment, look: Tick) -> str:
     """Which rules are still open for the candidate in the lead."""
+    if definition.mode == "shadow":
+        return "More pairs: every bound must be shown to hold, or one to be broken."
     watched = [one for one in look.candidacies if one.comparison.candidate == look.verdict.candidate]
     names = {rule.name for one in watched for rule in one.rules if rule.state == "open"}
+    guarded = {rule.metric for rule in definition.guardrails}
     words = []
     if "not_worse" in names:
         words.append(f"its reward's lower bound rising above {-definition.objective.reward_margin:+g}")
+    if "costs" in names:
+        words.append("the costs of nearly all units (report cost_usd, or declare a price)")
     if "gain" in names:
         words.append(f"a saving shown to exceed {definition.decision.min_saving:.0%}, or a better objective")
     words += [
         f"{name} shown to stay within its bound"
-        for name in sorted(names & {"error", "cost_usd", "min_reward"})
+        for name in sorted(names & {"min_reward", "budget", *guarded})
     ]
     if any(rule.state == "fails" for one in watched for rule in one.rules if rule.name == "served"):
         words.append("the candidate answering its own traffic")

@@ -5,19 +5,28 @@ epoch; cost and ratio tests only the epochs of the current price version.
 """
 
 from collections.abc import Sequence as Series
-from dataclasses import dataclass
-from math import exp, log
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import exp, inf, log
 
-from bandit.cells import Z
+import numpy as np
+
+from bandit.cells import Cells, Z
 from experiments.definition.experiment import Experiment
-from experiments.definition.guardrail import Guardrail
 from experiments.evidence.evidence import Evidence
-from experiments.evidence.units import COST, ERROR, PRIMARY
-from experiments.inference.effects import Boundary, arm_mean, differences, log_ratios
+from experiments.evidence.units import COST, PRIMARY
+from experiments.inference.cuped import adjusted
+from experiments.inference.effects import Boundary, arm_mean, differences, log_ratios, single_requests
+from experiments.inference.net_value import net_value_differences
 from experiments.inference.sequence import NOTHING_KNOWN, Estimate, Sequence
+from experiments.verdict.guards import GuardrailEffect, guard_effects
+from experiments.verdict.spending import Spending, spending
+from experiments.verdict.strict import ExactReward, exact_reward
 
 RELATIVE_MDE = 0.10
 """Relative change that log-scale tests are tuned for."""
+LARGEST_LOG_E = 690.0
+"""Beyond it an e-value is no float any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +44,7 @@ class Effect:
         return self.estimate.information > 0
 
 
-@dataclass(frozen=True, slots=True)
-class GuardrailEffect:
-    """One guardrail's difference, and where it stands against its bound on the test's own scale."""
-
-    guardrail: Guardrail
-    effect: Effect
-    upper: float
-    lower: float
-    bound: float
-
-    @property
-    def kept(self) -> bool:
-        """Shown not to exceed the bound."""
-        return self.upper < self.bound
-
-    @property
-    def harmed(self) -> bool:
-        """Shown to exceed the bound."""
-        return self.lower > self.bound
+UNKNOWN = Effect(NOTHING_KNOWN, -inf, inf, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +57,8 @@ class Comparison:
     """Candidate minus control, in reward units."""
     cost: Effect
     """ln of the cost ratio per unit."""
+    cost_per_request: Effect
+    """The same per request; a saving must show in both (docs/decisions/0009)."""
     reward_per_cost: Effect
     """ln of the ratio of reward per cost."""
     not_worse_lower: float
@@ -77,7 +70,7 @@ class Comparison:
     """One-sided lower bound on the objective's scale; -inf where only a saving counts as gain."""
     superior_upper: float
     cost_upper: float
-    """One-sided upper bound of ln cost ratio."""
+    """One-sided upper bound of the ln cost ratio, of the dearer one per unit and per request."""
     cost_lower: float
     reward_floor_lower: float | None
     """One-sided lower bound of the candidate's own mean reward, where `min_reward` is set."""
@@ -86,11 +79,37 @@ class Comparison:
     p_not_worse: float
     p_superior: float
     p_cheaper: float
+    log_e_not_worse: float = 0.0
+    """ln of the e-value at this look of each test whose p stands above."""
+    log_e_superior: float = 0.0
+    log_e_cheaper: float = 0.0
+    by_saving_only: bool = False
+    """Whether only a saving counts as gain."""
+    superior: Effect = UNKNOWN
+    """Candidate minus control on the objective's scale: `gain_size` says which; unknown where only a saving is one."""
+    spending: Spending | None = None
+    """Where it stands against the budget of objective `budget`."""
+    exact: ExactReward | None = None
+    """What decides of the reward where the read-out is strict."""
 
     @property
     def p_deciding(self) -> float:
-        """p of the promotion rule: not worse, and superior or cheaper (intersection-union)."""
-        return max(self.p_not_worse, min(self.p_superior, self.p_cheaper))
+        """p of the promotion rule: not worse, and superior or cheaper, within any budget (intersection-union)."""
+        within = 0.0 if self.spending is None else self.spending.p_within
+        return max(self.p_not_worse, min(self.p_superior, self.p_cheaper), within)
+
+    @property
+    def log_e_deciding(self) -> float:
+        """ln of an e-value of the promotion rule at this look.
+
+        Of several hypotheses that must all be refuted, the smallest e-value is one; of several of which one
+        must be, their mean is. The inverse of the running p would be none: it is the largest e-value so far.
+        """
+        gain = self.log_e_cheaper
+        if not self.by_saving_only:
+            gain = float(np.logaddexp(self.log_e_superior, self.log_e_cheaper)) - log(2)
+        within = gain if self.spending is None else self.spending.log_e_within
+        return min(self.log_e_not_worse, gain, within)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +121,16 @@ class _Estimates:
     early: Estimate
     """The reward, with the variance that the margin implies."""
     cost: Estimate
+    request_cost: Estimate
     per_cost: Estimate
-    guards: tuple[Estimate, ...]
+    superior: Estimate
     own_reward: Estimate
+    spending: Spending | None
+
+    @property
+    def costs(self) -> tuple[Estimate, ...]:
+        """Both ratios of costs, or one where every unit is one request."""
+        return (self.cost,) if self.request_cost is self.cost else (self.cost, self.request_cost)
 
 
 def level(definition: Experiment) -> float:
@@ -112,23 +138,58 @@ def level(definition: Experiment) -> float:
     return definition.decision.alpha / (len(definition.candidates) - 1)
 
 
+def gain_size(definition: Experiment) -> float:
+    """Gain on the objective that is worth detecting: in reward units, dollars of net value, or on the log scale."""
+    objective, mde = definition.objective, definition.decision.mde
+    if objective.gains_reward:
+        return mde
+    return log(1 + RELATIVE_MDE) if objective.value_usd is None else objective.value_usd * mde
+
+
 def compare(
-    definition: Experiment, evidence: Evidence, arms: Series[int], cost_series: int
+    definition: Experiment,
+    evidence: Evidence,
+    arms: Series[int],
+    cost_series: int,
+    settled: Evidence | None = None,
 ) -> tuple[Comparison, ...]:
-    """Test candidates against the control on mature evidence; all at once, as they share their arrays."""
-    return tuple(_tested(definition, found) for found in _estimates(definition, evidence, arms, cost_series))
+    """Test candidates against the control on mature evidence; all at once, as they share their arrays.
+
+    `settled` (Evidence.settled) shows harm on guardrails earlier; without it that is read from mature epochs too.
+    """
+    found = _estimates(definition, evidence, arms, cost_series)
+    later = settled if settled is not None else evidence
+    guards = guard_effects(definition, evidence, later, arms, cost_series, level(definition))
+    plain = tuple(_tested(definition, each, guards[each.arm]) for each in found)
+    if definition.decision.read_out != "strict":
+        return plain
+    rewards = evidence.metric(PRIMARY)
+    return tuple(_strict(definition, one, exact_reward(definition, rewards, one.arm)) for one in plain)
+
+
+def deciding_e_value(comparisons: Series[Comparison]) -> float:
+    """E-value of "no candidate deserves promotion": the mean over the candidates, as they share alpha."""
+    return sum(exp(min(one.log_e_deciding, LARGEST_LOG_E)) for one in comparisons) / len(comparisons)
+
+
+def tested_rewards(definition: Experiment, evidence: Evidence) -> Cells:
+    """The rewards whose differences are tested: as they are, or without the covariate's part."""
+    rewards = evidence.metric(PRIMARY)
+    return adjusted(rewards).cells if definition.decision.adjust == "covariate" else rewards
 
 
 def objective_effects(
     definition: Experiment, evidence: Evidence, arms: Series[int], cost_series: int, against: int
 ) -> tuple[Estimate, ...]:
     """What orders candidates by the objective, of each arm minus `against`; greater is better."""
-    kind = definition.objective.kind
-    if kind == "reward":
-        return differences(evidence.metric(PRIMARY), against, arms, definition.reward.width)
+    objective, width = definition.objective, definition.reward.width
+    if objective.gains_reward:
+        return differences(tested_rewards(definition, evidence), against, arms, width)
     current = evidence.in_series(cost_series)
-    if kind == "reward_per_cost":
-        return log_ratios(current.metric(PRIMARY), against, arms, Z.TOTAL, Z.COST)
+    if objective.value_usd is not None:
+        return net_value_differences(current.joint, against, arms, objective.value_usd, width)
+    if objective.kind == "reward_per_cost":
+        return log_ratios(current.joint, against, arms, Z.TOTAL, Z.COST)
     costs = log_ratios(current.metric(COST), against, arms, Z.COST, Z.UNIT)
     return tuple(cost.reversed() for cost in costs)
 
@@ -139,89 +200,108 @@ def _estimates(
     reward, objective = definition.reward, definition.objective
     rewards, current = evidence.metric(PRIMARY), evidence.in_series(cost_series)
     margin = Boundary(-objective.reward_margin, reward.range[0], reward.width)
-    plain = differences(rewards, 0, arms, reward.width)
+    plain = differences(tested_rewards(definition, evidence), 0, arms, reward.width)
     early = differences(rewards, 0, arms, reward.width, margin)
     costs = log_ratios(current.metric(COST), 0, arms, Z.COST, Z.UNIT)
+    per_request = costs
+    if not single_requests(current.metric(COST)):
+        per_request = log_ratios(current.metric(COST), 0, arms, Z.COST, Z.REQUESTS)
     per_cost = (NOTHING_KNOWN,) * len(arms)
     if objective.needs_cost:
-        per_cost = log_ratios(current.metric(PRIMARY), 0, arms, Z.TOTAL, Z.COST)
-    guards = [_guard_estimates(rule, evidence, arms, costs) for rule in definition.guardrails]
+        per_cost = log_ratios(current.joint, 0, arms, Z.TOTAL, Z.COST)
+    superior = _superior(definition, current, arms, plain, per_cost)
     return tuple(
         _Estimates(
             arm,
             plain[index],
             early[index],
             costs[index],
+            per_request[index],
             per_cost[index],
-            tuple(guard[index] for guard in guards),
+            superior[index],
             NOTHING_KNOWN if objective.min_reward is None else arm_mean(rewards, arm, reward.width),
+            spending(definition, current, arm, level(definition)),
         )
         for index, arm in enumerate(arms)
     )
 
 
-def _guard_estimates(
-    rule: Guardrail, evidence: Evidence, arms: Series[int], costs: tuple[Estimate, ...]
-) -> tuple[Estimate, ...]:
-    """Errors per request are rare, so their variance is that of the bound where it is larger."""
-    if rule.max_increase is None:
-        return costs
-    return differences(evidence.metric(ERROR), 0, arms, null=Boundary(rule.max_increase))
+@lru_cache(maxsize=256)
+def _sequence(alpha: float, size: float) -> Sequence:
+    """One for all candidates and looks: they are tuned alike."""
+    return Sequence(alpha, size)
 
 
-def _tested(definition: Experiment, found: _Estimates) -> Comparison:
+def _tested(definition: Experiment, found: _Estimates, guardrails: tuple[GuardrailEffect, ...]) -> Comparison:
     alpha, decision, objective = level(definition), definition.decision, definition.objective
-    plain, relative = Sequence(alpha, decision.mde), Sequence(alpha, log(1 + RELATIVE_MDE))
-    margin = Sequence(alpha, objective.reward_margin)
-    superior, scale = _superior(definition, found), relative
-    if objective.kind == "reward":
-        scale = plain
+    plain, relative = _sequence(alpha, decision.mde), _sequence(alpha, log(1 + RELATIVE_MDE))
+    margin = _sequence(alpha, objective.reward_margin)
+    superior, scale = found.superior, _sequence(alpha, gain_size(definition))
+    cost, per_cost = _effect(found.cost, relative), _effect(found.per_cost, relative)
     return Comparison(
         arm=found.arm,
         candidate=definition.candidates[found.arm],
         reward=_effect(found.reward, plain),
-        cost=_effect(found.cost, relative),
-        reward_per_cost=_effect(found.per_cost, relative),
+        cost=cost,
+        cost_per_request=cost if len(found.costs) == 1 else _effect(found.request_cost, relative),
+        reward_per_cost=per_cost,
         not_worse_lower=margin.lower(found.reward),
         not_worse_upper=margin.upper(found.reward),
         not_worse_upper_early=margin.upper(found.early),
         superior_lower=scale.lower(superior),
         superior_upper=scale.upper(superior),
-        cost_upper=relative.upper(found.cost),
-        cost_lower=relative.lower(found.cost),
+        cost_upper=max(relative.upper(cost) for cost in found.costs),
+        cost_lower=max(relative.lower(cost) for cost in found.costs),
         reward_floor_lower=None if objective.min_reward is None else margin.lower(found.own_reward),
         reward_floor_upper=None if objective.min_reward is None else margin.upper(found.own_reward),
-        guardrails=tuple(
-            _guard(rule, estimate, alpha)
-            for rule, estimate in zip(definition.guardrails, found.guards, strict=True)
-        ),
+        guardrails=guardrails,
         p_not_worse=margin.p_value_one_sided(found.reward.minus(-objective.reward_margin)),
         p_superior=scale.p_value_one_sided(superior),
-        p_cheaper=relative.p_value_one_sided(found.cost.minus(log(1 - decision.min_saving)).reversed()),
+        p_cheaper=max(
+            relative.p_value_one_sided(cost.minus(log(1 - decision.min_saving)).reversed())
+            for cost in found.costs
+        ),
+        log_e_not_worse=margin.log_e_one_sided(found.reward.minus(-objective.reward_margin)),
+        log_e_superior=scale.log_e_one_sided(superior),
+        log_e_cheaper=min(
+            relative.log_e_one_sided(cost.minus(log(1 - decision.min_saving)).reversed())
+            for cost in found.costs
+        ),
+        by_saving_only=objective.kind == "cheapest_non_inferior",
+        superior=per_cost if superior is found.per_cost else _effect(superior, scale),
+        spending=found.spending,
     )
 
 
-def _superior(definition: Experiment, found: _Estimates) -> Estimate:
-    """The effect whose sign shows a gain beside a saving; `cheapest_non_inferior` knows no other gain."""
-    kind = definition.objective.kind
-    if kind == "reward":
-        return found.reward
-    return found.per_cost if kind == "reward_per_cost" else NOTHING_KNOWN
+def _strict(definition: Experiment, plain: Comparison, exact: ExactReward) -> Comparison:
+    """The comparison with exact tests where the reward is what they test; costs and ratios stay as they are."""
+    of_loss = replace(
+        plain, exact=exact, p_not_worse=exact.not_worse.p, log_e_not_worse=exact.not_worse.log_e
+    )
+    if not definition.objective.gains_reward:
+        return of_loss
+    return replace(of_loss, p_superior=exact.better.p, log_e_superior=exact.better.log_e)
+
+
+def _superior(
+    definition: Experiment,
+    current: Evidence,
+    arms: Series[int],
+    rewards: tuple[Estimate, ...],
+    per_cost: tuple[Estimate, ...],
+) -> tuple[Estimate, ...]:
+    """The effects whose sign shows a gain beside a saving; `cheapest_non_inferior` knows no other gain."""
+    objective = definition.objective
+    if objective.gains_reward:
+        return rewards
+    if objective.value_usd is not None:
+        return net_value_differences(current.joint, 0, arms, objective.value_usd, definition.reward.width)
+    return per_cost if objective.kind == "reward_per_cost" else (NOTHING_KNOWN,) * len(arms)
 
 
 def _effect(estimate: Estimate, sequence: Sequence) -> Effect:
     low, high = sequence.interval(estimate)
     return Effect(estimate, low, high, sequence.p_value(estimate))
-
-
-def _guard(rule: Guardrail, estimate: Estimate, alpha: float) -> GuardrailEffect:
-    """A guardrail as a one-sided non-inferiority test whose margin tunes it."""
-    bound = log(rule.max_ratio) if rule.max_ratio is not None else rule.max_increase
-    assert bound is not None
-    sequence = Sequence(alpha, bound)
-    return GuardrailEffect(
-        rule, _effect(estimate, sequence), sequence.upper(estimate), sequence.lower(estimate), bound
-    )
 
 
 def relative(log_effect: float) -> float:

@@ -1,6 +1,6 @@
 """Health: whether the data can be trusted, before anything is read from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,8 @@ from bandit.cells import Floats
 from experiments.definition.experiment import Experiment
 from experiments.evidence.evidence import Evidence
 from experiments.inference.split import Split, check_split
+from experiments.verdict.drifting import DriftAlert
+from experiments.verdict.versions import other_models
 
 DOUBTFUL_DEGRADED = 0.01
 """Share of degraded decisions beyond which a promotion needs a person's review."""
@@ -34,6 +36,12 @@ class Health:
     recovered: tuple[int, ...]
     """Units known only from their feedback, by arm; their assignment was lost with a process."""
 
+    def with_drift(self, alerts: tuple[DriftAlert, ...]) -> "Health":
+        """The same with warnings of drift, which raise no doubt; untrusted data has enough to explain."""
+        if self.alarm is not None or not alerts:
+            return self
+        return replace(self, warnings=(*self.warnings, *(alert.sentence for alert in alerts)))
+
 
 def check_health(definition: Experiment, everything: Evidence, mature: Evidence) -> Health:
     """Check sample ratios, missing feedback and degraded decisions."""
@@ -46,9 +54,10 @@ def check_health(definition: Experiment, everything: Evidence, mature: Evidence)
     degraded = sum(everything.degraded)
     total = degraded + int(everything.counts["assigned"].sum())
     alarm = f"traffic was not split as decided ({assigned.sentence})" if assigned.alarm else None
-    warnings = (
-        tuple(_warnings(definition, called, feedback, missing, (degraded, total))) if alarm is None else ()
-    )
+    warnings: tuple[str, ...] = ()
+    if alarm is None:
+        found = _warnings(definition, called, feedback, missing, (degraded, total))
+        warnings = (*found, *other_models(definition, everything.epochs))
     return Health(
         alarm=alarm,
         doubt=warnings[0] if warnings else None,
@@ -84,7 +93,9 @@ def _warnings(
         spread = ", ".join(
             f"{name} {share:.0%}" for name, share in zip(definition.candidates, missing, strict=True)
         )
-        found.append(f"feedback is missing at different rates by candidate ({spread})")
+        found.append(
+            f"feedback is missing at different rates by candidate ({spread}), always-valid p = {feedback.p:.2g}"
+        )
     if total and degraded > DOUBTFUL_DEGRADED * total:
         found.append(f"{degraded:,} of {total:,} decisions were taken while degraded")
     return found

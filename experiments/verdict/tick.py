@@ -6,34 +6,26 @@ Production, replay and calibration all run this very function; nothing of it is 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bandit.allocation import Allocation, allocate
-from bandit.learning import learn_shares
-from bandit.objectives import Objective
 from experiments.definition.experiment import Experiment
-from experiments.evidence.epochs import Epoch, may_close
+from experiments.evidence.epochs import Epoch
 from experiments.evidence.evidence import Evidence
-from experiments.evidence.units import COST, PRIMARY
-from experiments.evidence.volume import Volume, volume
-from experiments.verdict.comparison import Comparison, compare
+from experiments.evidence.units import PRIMARY
+from experiments.evidence.volume import DAY_MS, Volume, volume
+from experiments.verdict.comparison import Comparison, compare, deciding_e_value
+from experiments.verdict.drifting import DriftAlert, drift_alerts
 from experiments.verdict.elimination import eliminated
 from experiments.verdict.health import Health, check_health
+from experiments.verdict.next_shares import next_epoch
 from experiments.verdict.progress import Declared, Progress
 from experiments.verdict.rules import Candidacy, candidacy
+from experiments.verdict.shadow import ShadowComparison, compare_shadows, judge_shadows, served_only
+from experiments.verdict.standing import Standing, in_force
+from experiments.verdict.strict import exact_p_values
 from experiments.verdict.verdict import Kind, Verdict, judge
+from experiments.verdict.versions import current_versions
+from experiments.verdict.watch import with_newest
 
-
-@dataclass(frozen=True)
-class Standing:
-    """What a tick knows beside the evidence."""
-
-    seed: int
-    """The experiment's id: with the epoch's number it seeds the allocation's draws."""
-    started_at_ms: int
-    dropped: tuple[int, ...]
-    progress: Progress
-    list_costs_usd: tuple[float, ...]
-    """Expected cost per unit of each candidate by the price list."""
-    price_version: str
+__all__ = ["Standing", "Tick", "tick"]
 
 
 @dataclass(frozen=True)
@@ -52,17 +44,30 @@ class Tick:
     next_epoch: Epoch | None
     """The epoch to open, if one is due."""
     progress: Progress
+    tested: Evidence
+    """What the tests read once it is mature: everything, or in a holdback the epochs of the current versions."""
+    drift: tuple[DriftAlert, ...] = ()
+    """Candidates whose reward has changed against the others; also among the warnings of health."""
+    shadows: tuple[ShadowComparison, ...] = ()
+    """Of every candidate in mode shadow, which has no other comparisons."""
 
 
 def tick(definition: Experiment, everything: Evidence, standing: Standing, now_ms: int) -> Tick:
     """Look at an experiment: health, tests on mature epochs, verdict, and the shares that follow."""
-    mature = everything.mature(definition, now_ms)
-    series = _cost_series(everything, standing)
-    seen = volume(definition, everything, mature, standing.started_at_ms, now_ms)
-    health = check_health(definition, everything, mature)
-    comparisons = compare(definition, mature, range(1, len(definition.candidates)), series)
+    if definition.mode == "shadow":
+        return _shadow_tick(definition, everything, standing, now_ms)
+    series, models = in_force(everything, standing)
+    tested = current_versions(everything, series, models) if standing.watching else everything
+    mature = tested.mature(definition, now_ms)
+    seen = volume(definition, everything, mature, now_ms)
+    drift = drift_alerts(definition, mature)
+    health = check_health(definition, tested, mature).with_drift(drift)
+    settled = tested.settled(definition, now_ms)
+    comparisons = compare(definition, mature, range(1, len(definition.candidates)), series, settled)
     live = tuple(candidacy(definition, one, seen) for one in comparisons if one.arm not in standing.dropped)
-    progress = _looked(standing.progress, comparisons, mature, series)
+    if standing.watching:
+        live = tuple(with_newest(definition, mature, settled, one, series) for one in live)
+    progress = _looked(definition, standing, comparisons, mature, (series, models))
     out = _eliminated(definition, mature, live, series, health, progress)
     dropped = {definition.candidates.index(name): why for name, why in out.items()}
     remaining = tuple(one for one in live if one.comparison.arm not in dropped)
@@ -71,17 +76,38 @@ def tick(definition: Experiment, everything: Evidence, standing: Standing, now_m
     gone = (*standing.dropped, *dropped)
     return Tick(
         verdict, live, comparisons, health, seen, dropped,
-        _next_epoch(definition, everything, standing, gone, bool(dropped), now_ms),
-        _declaring(progress, verdict, now_ms),
+        next_epoch(definition, everything, standing, gone, bool(dropped), now_ms),
+        _declaring(progress, verdict, now_ms), tested, drift,
     )  # fmt: skip
 
 
-def _cost_series(everything: Evidence, standing: Standing) -> int:
-    """The price version in force; one that no epoch has yet starts without any evidence on costs."""
-    if not everything.epochs:
-        return 0
-    newest = everything.epochs[-1]
-    return newest.cost_series + (newest.price_version != standing.price_version)
+def _shadow_tick(definition: Experiment, everything: Evidence, standing: Standing, now_ms: int) -> Tick:
+    """Look at pairs of calls: no shares move and no reward is read."""
+    series, models = in_force(everything, standing)
+    served, settled = served_only(everything), everything.settled(definition, now_ms)
+    reached = served_only(settled)
+    seen, health = volume(definition, served, reached, now_ms), check_health(definition, served, reached)
+    found = compare_shadows(definition, everything, settled, series)
+    newest = settled.epochs[-1].number if settled.epochs else 0
+    progress = standing.progress.seen({}, newest, series, models)
+    out = {
+        one.candidate: one.harm.sentence
+        for one in found
+        if health.alarm is None and one.harm is not None and one.arm not in standing.dropped
+    }
+    progress = _noted(progress, out)
+    dropped = {definition.candidates.index(name): why for name, why in out.items()}
+    gone = (*standing.dropped, *dropped)
+    return Tick(
+        judge_shadows(definition, found, health, seen, progress), (), (), health, seen, dropped,
+        next_epoch(definition, served, standing, gone, False, now_ms, _new_day(served, now_ms)),
+        progress, everything, (), found,
+    )  # fmt: skip
+
+
+def _new_day(everything: Evidence, now_ms: int) -> bool:
+    """Whether the open epoch began on an earlier day (UTC): what copies cost is counted by day."""
+    return bool(everything.epochs) and everything.epochs[-1].opened_at_ms // DAY_MS < now_ms // DAY_MS
 
 
 def _eliminated(
@@ -100,19 +126,28 @@ def _eliminated(
 
 
 def _looked(
-    progress: Progress, comparisons: tuple[Comparison, ...], mature: Evidence, series: int
+    definition: Experiment,
+    standing: Standing,
+    comparisons: tuple[Comparison, ...],
+    mature: Evidence,
+    series: tuple[int, int],
 ) -> Progress:
     """The memory after this look's p-values."""
     p_values = {
         one.candidate: {
             "reward": one.reward.p,
             "cost": one.cost.p,
+            "cost_per_request": one.cost_per_request.p,
             "reward_per_cost": one.reward_per_cost.p,
             "deciding": one.p_deciding,
+            **({} if definition.objective.value_usd is None else {"net_value": one.superior.p}),
+            **exact_p_values(definition, mature.metric(PRIMARY), one.arm),
         }
         for one in comparisons
     }
-    return progress.seen(p_values, mature.epochs[-1].number if mature.epochs else 0, series)
+    newest = mature.epochs[-1].number if mature.epochs else 0
+    progress = standing.progress.seen(p_values, newest, *series, watching=standing.watching)
+    return progress.model_copy(update={"e_value": deciding_e_value(comparisons)})
 
 
 def _noted(progress: Progress, out: Mapping[str, str]) -> Progress:
@@ -128,72 +163,3 @@ def _declaring(progress: Progress, verdict: Verdict, now_ms: int) -> Progress:
         return progress
     declared = Declared(candidate=name, epoch=progress.last_epoch, at_ms=now_ms, sentence=verdict.sentence)
     return progress.model_copy(update={"declared": declared})
-
-
-def _next_epoch(
-    definition: Experiment,
-    everything: Evidence,
-    standing: Standing,
-    gone: tuple[int, ...],
-    at_once: bool,
-    now_ms: int,
-) -> Epoch | None:
-    """The next epoch if the open one may close: new prices and dropped candidates close it at once."""
-    if not everything.epochs or everything.epochs[-1].closed_at_ms is not None:
-        return None
-    current = everything.epochs[-1]
-    repriced = current.price_version != standing.price_version
-    units = int(everything.counts["assigned"][-1].sum())
-    before = int(everything.counts["assigned"][:-1].sum())
-    if not (at_once or repriced) and not may_close(current, everything.arms, units, before, True, now_ms):
-        return None
-    shares = next_shares(definition, everything, standing, gone, current.number + 1, now_ms)
-    unchanged = shares == current.shares and not repriced
-    if unchanged and not may_close(current, everything.arms, units, before, False, now_ms):
-        return None
-    return Epoch(
-        current.experiment_id,
-        current.number + 1,
-        now_ms,
-        shares,
-        current.cost_series + repriced,
-        standing.price_version,
-    )
-
-
-def next_shares(
-    definition: Experiment,
-    everything: Evidence,
-    standing: Standing,
-    gone: tuple[int, ...],
-    number: int,
-    now_ms: int,
-) -> tuple[float, ...]:
-    """Shares of epoch `number`: given ones in mode ab, top-two sampling in mode learn, Thompson sampling in mode
-    earn; none for dropped arms."""
-    if definition.mode == "ab":
-        return _given(definition, gone, number)
-    objective = definition.objective
-    low, high = definition.reward.range
-    settings = Allocation(
-        objective=Objective(objective.kind, objective.reward_margin, objective.min_reward, low, high),
-        list_costs_usd=standing.list_costs_usd,
-        dropped=gone,
-    )
-    arrived = everything.arrived(definition, now_ms)
-    current = everything.in_series(everything.epochs[-1].cost_series)
-    split = learn_shares if definition.mode == "learn" else allocate
-    shares = split(arrived.metric(PRIMARY), settings, (standing.seed, number), current.metric(COST))
-    return tuple(shares.tolist())
-
-
-def _given(definition: Experiment, gone: tuple[int, ...], number: int) -> tuple[float, ...]:
-    """Declared shares, one step of the ramp an epoch, spread over the arms that remain."""
-    shares = definition.starting_shares
-    if definition.ramp is not None:
-        control = definition.ramp[min(number, len(definition.ramp)) - 1]
-        shares = (control, 1.0 - control)
-    kept = [0.0 if arm in gone else share for arm, share in enumerate(shares)]
-    if not gone:
-        return shares
-    return tuple(share / sum(kept) for share in kept)

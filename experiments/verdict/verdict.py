@@ -32,6 +32,9 @@ class Kind(StrEnum):
     INCONCLUSIVE = "inconclusive"
     NEEDS_REVIEW = "needs_review"
     UNHEALTHY = "unhealthy"
+    FIT = "fit"
+    """In mode shadow: its errors, cost and latency keep the bounds. Never a promotion."""
+    UNFIT = "unfit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,7 @@ def judge(
     if ready is not None:
         return _too_early(definition, volume, ready) if early else _promote(definition, ready, health.doubt)
     if all(one.futile for one in candidacies) and not early:
-        return Verdict(
-            Kind.STOP_FUTILE, None, "No candidate can be worth a change: " + _worst(candidacies, "gain")
-        )
+        return Verdict(Kind.STOP_FUTILE, None, "No candidate can be worth a change: " + _futile(candidacies))
     if volume.mature >= definition.decision.max_units:
         return Verdict(
             Kind.INCONCLUSIVE, None, f"The planned {definition.decision.max_units:,} units did not settle it."
@@ -119,15 +120,23 @@ def _figures(definition: Experiment, one: Candidacy) -> str:
     """The deciding figures: what happens to reward, with the bound that was tested, and to cost."""
     reward, cost = one.comparison.reward, one.comparison.cost
     margin = definition.objective.reward_margin
-    words = (
-        f"its reward is {reward.estimate.value:+.3f} against {definition.control}, "
-        f"at least {one.comparison.not_worse_lower:+.3f} (margin {margin:g})"
-    )
+    exact = one.comparison.exact
+    bound = f"at least {one.comparison.not_worse_lower:+.3f} (margin {margin:g})"
+    if exact is not None:
+        bound = f"and the exact test rules out a loss of {margin:g} or more (p {exact.not_worse.p:.2g})"
+    words = f"its reward is {reward.estimate.value:+.3f} against {definition.control}, {bound}"
     if not cost.known:
         return words
-    return (
+    words = (
         f"{words}, and its cost per unit {relative(cost.estimate.value):+.0%} "
         f"({relative(cost.low):+.0%} to {relative(cost.high):+.0%})"
+    )
+    request = one.comparison.cost_per_request
+    if request is cost or not request.known:
+        return words
+    return (
+        f"{words}, per request {relative(request.estimate.value):+.0%} "
+        f"({relative(request.low):+.0%} to {relative(request.high):+.0%})"
     )
 
 
@@ -162,7 +171,18 @@ def _open(
     else:
         more = f"about {needed:,} more units"
     open_rules = "; ".join(rule.sentence for rule in watched.rules if rule.state != "holds")
-    return Verdict(Kind.KEEP_RUNNING, name, f"Keep running: {more} for {name}. {open_rules}.", needed, days)
+    sentence = f"Keep running: {more} for {name}. {open_rules}.{_waiting(definition, candidacies, name)}"
+    return Verdict(Kind.KEEP_RUNNING, name, sentence, needed, days)
+
+
+def _waiting(definition: Experiment, candidacies: Sequence[Candidacy], watched: str) -> str:
+    """Who could be promoted already, if the leader did not look better: it is one reason to stop here."""
+    passing = [one.comparison.candidate for one in candidacies if one.passes]
+    if not passing:
+        return ""
+    could = " and ".join(passing)
+    pronoun = "passes" if len(passing) == 1 else "pass"
+    return f" {could} {pronoun} every test already; {watched} looks better on {definition.objective.kind}."
 
 
 def _rounded(units: float) -> int:
@@ -175,10 +195,13 @@ def _rounded(units: float) -> int:
     return max(ceil(units / size) * size, 1)
 
 
-def _worst(candidacies: Sequence[Candidacy], name: str) -> str:
-    rules = [one.rule(name) for one in candidacies]
-    return "; ".join(
-        f"{one.comparison.candidate} is {rule.sentence}"
-        for one, rule in zip(candidacies, rules, strict=True)
-        if rule
-    )
+def _futile(candidacies: Sequence[Candidacy]) -> str:
+    """Why no candidate is worth a change: nothing to gain, or alone it costs more than the budget."""
+    words = []
+    for one in candidacies:
+        gain, budget = one.rule("gain"), one.rule("budget")
+        if gain is not None and gain.state == "fails":
+            words.append(f"{one.comparison.candidate} is {gain.sentence}")
+        elif budget is not None:
+            words.append(f"{one.comparison.candidate} cannot serve alone, {budget.sentence}")
+    return "; ".join(words)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from experiments.definition.experiment import Experiment
 from experiments.evidence.epochs import Epoch
 from experiments.evidence.evidence import Evidence, gather
-from experiments.evidence.units import COST, ERROR, PRIMARY, CellRow
+from experiments.evidence.units import COST, ERROR, PRIMARY, UNCOSTED, CellRow
 from experiments.report.document import Report
 from experiments.report.render import Subject, render
 from experiments.verdict.progress import Progress
@@ -47,12 +47,16 @@ class Arm:
     """Units with a reward; the successes are among them."""
     called: int | None = None
     costed: int | None = None
-    """Units whose cost is known; where costs are needed, rewards of the others are left out in proportion."""
+    """Units whose cost is known; where costs are needed, rewards of the others are kept apart in proportion."""
     variation: float = 0.5
     """Coefficient of variation of the costs."""
     squares: float | None = None
     """Sum of squared rewards; binary ones by default."""
     recovered: int = 0
+    latency: dict[int, int] = field(default_factory=dict)
+    """Requests by latency bucket."""
+    reported: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Further binary metrics: units that report one, and their total."""
 
 
 def row(epoch: int, arm: int, of: Arm, needs_cost: bool = True) -> CellRow:
@@ -62,14 +66,21 @@ def row(epoch: int, arm: int, of: Arm, needs_cost: bool = True) -> CellRow:
     costed = called if of.costed is None else of.costed
     served = called if of.served is None else of.served
     known = rated * (costed / called if called and needs_cost else 1.0)
-    joint = of if costed else replace(of, cost_usd=0.0)
+    part = known / rated if rated else 0.0
+    joint, free = of if costed else replace(of, cost_usd=0.0), replace(of, cost_usd=0.0)
+    squares = (None, None) if of.squares is None else (of.squares * part, of.squares * (1 - part))
     moments = {
-        PRIMARY: _triangle(known, of.successes * (known / rated if rated else 0.0), joint, of.squares),
+        PRIMARY: _triangle(known, of.successes * part, joint, squares[0]),
+        UNCOSTED: _triangle(rated - known, of.successes * (1 - part), free, squares[1]),
         COST: _of_costs(costed, of),
         ERROR: _triangle(called, of.errors, of),
     }
+    moments |= {
+        name: _triangle(n, total, replace(of, cost_usd=0.0)) for name, (n, total) in of.reported.items()
+    }
     counts = (of.units, called, served, of.errors, rated, of.recovered, 0)
-    return CellRow(epoch, arm, counts, {name: sums for name, sums in moments.items() if sums[0]})
+    found = {name: sums for name, sums in moments.items() if sums[0]}
+    return CellRow(epoch, arm, counts, found, of.latency)
 
 
 def _triangle(n: float, total: float, of: Arm, squares: float | None = None) -> tuple[float, ...]:
@@ -94,6 +105,9 @@ class Trial:
     dropped: dict[int, str] = field(default_factory=dict)
     price_version: str = "v1"
     now_ms: int = START_MS
+    model_series: int = 0
+    model_version: str = ""
+    watching: bool = False
 
     def epoch(
         self, *arms: Arm, shares: Sequence[float] | None = None, series: int = 0, hours: float = 1.0
@@ -102,7 +116,8 @@ class Trial:
         number, count = len(self.epochs) + 1, len(self.definition.candidates)
         split = tuple(shares) if shares is not None else (1 / count,) * count
         opened, self.now_ms = self.now_ms, self.now_ms + int(hours * HOUR_MS)
-        self.epochs.append(Epoch(1, number, opened, split, series, self.price_version, self.now_ms))
+        versions = (series, self.price_version, self.now_ms, self.model_series, self.model_version)
+        self.epochs.append(Epoch(1, number, opened, split, *versions))
         needs_cost = self.definition.objective.needs_cost
         self.rows += [row(number, index, arm, needs_cost) for index, arm in enumerate(arms)]
         return self
@@ -119,13 +134,17 @@ class Trial:
         shares = self.epochs[-1].shares if self.epochs else (1 / count,) * count
         series = self.epochs[-1].cost_series if self.epochs else 0
         version = self.epochs[-1].price_version if self.epochs else self.price_version
-        newest = Epoch(1, len(self.epochs) + 1, self.now_ms, shares, series, version)
+        models = (self.epochs[-1].model_series, self.epochs[-1].model_version) if self.epochs else (0, "")
+        newest = Epoch(1, len(self.epochs) + 1, self.now_ms, shares, series, version, None, *models)
         return gather([*self.epochs, newest], self.rows, count)
 
     def standing(self) -> Standing:
         """The standing with equal list prices."""
         costs = (0.01,) * len(self.definition.candidates)
-        return Standing(7, START_MS, tuple(self.dropped), self.progress, costs, self.price_version)
+        return Standing(
+            7, START_MS, tuple(self.dropped), self.progress, costs, self.price_version, self.model_version,
+            self.watching,
+        )  # fmt: skip
 
     def look(self, later_ms: int = 2 * WINDOW_MS) -> Tick:
         """One look after everything has matured; what it remembers and drops is kept."""

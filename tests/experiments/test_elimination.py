@@ -63,6 +63,7 @@ def test_the_cheapest_is_no_leader_if_it_is_too_bad():
         Arm(500, 400, 0.001, errors=7),
         Arm(500, 400, 0.001, served=400),
         Arm(500, 381, 0.001),
+        Arm(500, 400, 0.001, costed=450),
     ],
 )
 def test_a_leader_that_may_fall_itself_drops_nobody(doubtful):
@@ -73,6 +74,17 @@ def test_a_leader_that_may_fall_itself_drops_nobody(doubtful):
     )
     assert leader(experiment(*NAMES[:3]), seen.candidacies).comparison.candidate == "mini"
     assert seen.dropped == {}
+
+
+def test_nobody_is_beaten_on_costs_that_are_not_known():
+    """The metered half of its calls may be the dear half; an objective of rewards asks for no costs."""
+    unmetered = Arm(500, 400, 0.009, costed=250)
+    assert look(DEAR, CHEAP, unmetered).dropped == {}
+    assert look(DEAR, CHEAP, Arm(500, 400, 0.009)).dropped == {2: "cheap is better on reward_per_cost"}
+    better = Arm(500, 450, 0.005)
+    assert look(DEAR, better, unmetered, objective={"kind": "reward"}).dropped == {
+        2: "cheap is better on reward"
+    }
 
 
 def test_too_little_data_drops_nobody():

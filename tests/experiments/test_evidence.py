@@ -1,5 +1,7 @@
 """Evidence: arrays from stored rows, mature epochs only, and what silence counts for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,18 @@ from hypothesis import strategies as st
 from bandit.cells import Z
 from experiments.evidence.epochs import GRACE_MS, Epoch
 from experiments.evidence.evidence import gather
-from experiments.evidence.units import COST, ERROR, PRIMARY, CellRow, Outcome, UnitRow, contribution, moved
+from experiments.evidence.units import (
+    COST,
+    ERROR,
+    PRIMARY,
+    UNCLIPPED,
+    CellRow,
+    Outcome,
+    UnitRow,
+    contribution,
+    moved,
+)
+from experiments.inference.effects import differences
 from tests.experiments.looks import HOUR_MS, WINDOW_MS, Arm, experiment, row
 
 DEFINITION = experiment()
@@ -100,17 +113,16 @@ OUTCOMES = st.builds(
     Outcome,
     called=st.just(True),
     error=st.just(False),
-    cost_usd=st.sampled_from([0.25, 0.5]),
+    cost_usd=st.sampled_from([None, 0.25, 0.5]),
     reward=st.sampled_from([None, 0.0, 1.0]),
     metrics=st.just(()),
 )
+EPOCH = (Epoch(1, 1, 0, (0.5, 0.5), closed_at_ms=HOUR_MS),)
+UNITS = st.lists(st.lists(OUTCOMES, min_size=1, max_size=3), min_size=1, max_size=8)
 
 
 @pytest.mark.parametrize("kind", ["reward", "reward_per_cost"])
-@given(
-    units=st.lists(st.lists(OUTCOMES, min_size=1, max_size=3), min_size=1, max_size=8),
-    value=st.sampled_from([0.0, 0.25, 1.0]),
-)
+@given(units=UNITS, value=st.sampled_from([0.0, 0.25, 1.0]))
 def test_silence_at_a_value_equals_feedback_of_that_value(kind, units, value):
     """Counting silent units from sums gives the cells that explicit feedback would have given."""
     silent = experiment(objective={"kind": kind}, reward={"missing": value})
@@ -118,14 +130,69 @@ def test_silence_at_a_value_equals_feedback_of_that_value(kind, units, value):
         [one if one.reward is not None else one._replace(reward=value) for one in of_unit]
         for of_unit in units
     ]
-    epochs = (Epoch(1, 1, 0, (0.5, 0.5), closed_at_ms=HOUR_MS),)
     now_ms = HOUR_MS + WINDOW_MS + GRACE_MS
-    found = gather(epochs, cells_of_units(silent, units), 2).mature(silent, now_ms).metric(PRIMARY)
-    known = gather(epochs, cells_of_units(silent, spoken), 2).metric(PRIMARY)
-    if kind == "reward":  # costs of silent units are of no use here and not joined
-        found.sums[..., Z.COST, :] = found.sums[..., :, Z.COST] = 0
-        known.sums[..., Z.COST, :] = known.sums[..., :, Z.COST] = 0
-    assert found.sums == pytest.approx(known.sums, abs=1e-9)
+    found = gather(EPOCH, cells_of_units(silent, units), 2).mature(silent, now_ms)
+    known = gather(EPOCH, cells_of_units(silent, spoken), 2)
+    for there, here in ((found.metric(PRIMARY), known.metric(PRIMARY)), (found.joint, known.joint)):
+        if kind == "reward":  # costs of silent units are of no use here and not joined
+            there.sums[..., Z.COST, :] = there.sums[..., :, Z.COST] = 0
+            here.sums[..., Z.COST, :] = here.sums[..., :, Z.COST] = 0
+        assert there.sums == pytest.approx(here.sums, abs=1e-9)
+
+
+@given(units=UNITS)
+def test_every_rated_unit_is_in_the_rewards_and_those_with_a_cost_beside_it(units):
+    """Rewards of units without a cost are stored apart and read together; ratios read the others alone."""
+    evidence = gather(EPOCH, cells_of_units(DEFINITION, units), 2)
+    plain = experiment(objective={"kind": "reward"})
+    everyone = gather(EPOCH, cells_of_units(plain, units), 2).metric(PRIMARY)
+    costed = [of_unit for of_unit in units if all(one.cost_usd is not None for one in of_unit)]
+    joint = gather(EPOCH, cells_of_units(DEFINITION, costed), 2).metric(PRIMARY)
+    assert (evidence.metric(PRIMARY).sums == everyone.sums).all()
+    assert (evidence.joint.sums == joint.sums).all()
+    kept = evidence.where(np.array([True]))
+    assert (kept.joint.sums == joint.sums).all()
+
+
+def test_a_cost_that_is_unknown_because_of_the_outcome_does_not_bend_the_rewards():
+    """Failures without usage, on one arm: among units with a cost that arm never looks worse than it is."""
+    good = Outcome(True, cost_usd=0.25, reward=1.0)
+    bad, unmetered = Outcome(True, cost_usd=0.25, reward=0.0), Outcome(True, reward=0.0)
+    control, candidate = [[good]] * 80 + [[bad]] * 20, [[good]] * 80 + [[unmetered]] * 20
+    rows = [
+        replace(cells_of_units(DEFINITION, units)[0], arm=arm)
+        for arm, units in enumerate((control, candidate))
+    ]
+    evidence = gather(EPOCH, rows, 2)
+    (everyone,) = differences(evidence.metric(PRIMARY), 0, [1])
+    (costed,) = differences(evidence.joint, 0, [1])
+    assert everyone.value == 0
+    assert costed.value == pytest.approx(0.2)
+
+
+@given(
+    values=st.lists(st.sampled_from([None, -4.0, 0.5, 8.0]), min_size=1, max_size=8),
+    value=st.sampled_from(["drop", 0.25]),
+)
+def test_raw_rewards_are_of_the_same_units_as_the_clipped_ones(values, value):
+    """Means beside each other must answer for the same units, silent ones too."""
+    clip = experiment(reward={"kind": "score", "outside": "clip", "missing": value})
+    units = [[_valued(one, clip.reward)] for one in values]
+    now_ms = HOUR_MS + WINDOW_MS + GRACE_MS
+    found = gather(EPOCH, cells_of_units(clip, units), 2).mature(clip, now_ms)
+    silence = None if value == "drop" else value
+    counted = [silence if one is None else one for one in values if (one, silence) != (None, None)]
+    clipped, raw = found.metric(PRIMARY), found.metric(UNCLIPPED)
+    assert clipped.n[0, 0] == raw.n[0, 0] == len(counted)
+    assert raw.total(Z.TOTAL)[0, 0] == pytest.approx(sum(counted))
+    assert clipped.total(Z.TOTAL)[0, 0] == pytest.approx(sum(min(max(one, 0), 1) for one in counted))
+
+
+def _valued(value, rule):
+    """One rated request, as the join tells it."""
+    if value is None:
+        return Outcome(True, cost_usd=0.25)
+    return Outcome(True, cost_usd=0.25, reward=rule.counted(value), metrics=((UNCLIPPED, value),))
 
 
 def test_silence_is_dropped_unless_declared():

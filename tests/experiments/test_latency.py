@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.evidence.histograms import Histograms
 from experiments.evidence.latency import LARGEST_MS, SMALLEST_MS, bucket, middle_ms, quantile_ms
 
 LATENCIES = st.floats(SMALLEST_MS, LARGEST_MS)
@@ -63,3 +64,29 @@ def test_a_quantile_outside_zero_to_one_is_refused():
     """95 instead of .95 must not pass for the maximum."""
     with pytest.raises(ValueError, match="q == 95"):
         quantile_ms({1: 1}, 95)
+
+
+CELLS = st.dictionaries(st.integers(0, 500), st.integers(1, 10**9), max_size=5)
+
+
+@given(st.lists(st.tuples(CELLS, CELLS), max_size=5))
+def test_one_array_holds_the_histograms_of_all_cells(latency):
+    """Every count at its epoch, arm and bucket, and nothing else."""
+    found = Histograms.of(latency, 2)
+    assert found.counts.shape[:2] == (len(latency), 2)
+    assert found.log_edges.size == found.counts.shape[-1] + 1
+    read = [
+        [{found.first + int(place): int(arm[place]) for place in np.flatnonzero(arm)} for arm in epoch]
+        for epoch in found.counts
+    ]
+    assert read == [[*epoch] for epoch in latency]
+    keep = np.arange(len(latency)) % 2 == 0
+    assert found.where(keep).counts.tolist() == found.counts[keep].tolist()
+
+
+@given(LATENCIES)
+def test_a_latency_lies_between_the_edges_of_its_bucket(latency):
+    """The edges are what tests of quantiles interpolate between."""
+    found = Histograms.of([[{bucket(latency): 1}]], 1)
+    low, high = np.exp(found.log_edges)
+    assert low * (1 - 1e-9) <= latency <= high * (1 + 1e-9)

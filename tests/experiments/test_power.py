@@ -1,10 +1,12 @@
 """Planning: the inflation of looking is calibrated, needs add up, and too little traffic is an answer."""
 
+from collections import Counter
 from dataclasses import replace
 from math import log, log1p
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from bandit.allocation import Allocation, allocate
 from bandit.cells import Cells, Z
@@ -12,6 +14,7 @@ from bandit.objectives import Objective
 from bandit.simulation.environments import Environment, Users
 from bandit.simulation.streams import history, spans
 from experiments.evidence.evidence import Evidence
+from experiments.evidence.latency import bucket
 from experiments.evidence.units import PRIMARY
 from experiments.inference.effects import mean_differences
 from experiments.inference.fixed_horizon import planned_units
@@ -156,6 +159,41 @@ def test_guardrails_and_savings_count_among_the_needs():
     assert found["error"].candidate_variance == pytest.approx(0.02 * 0.98)
     unknown = {need.rule: need for need in needs(guarded, HARDEST)}
     assert unknown["gain"].distance == pytest.approx(log1p(0.1))
+
+
+def test_guardrails_on_latency_and_feedback_count_among_the_needs():
+    """A lognormal latency of spread .5, the share of feedback, and the hardest case of a metric nobody knows yet."""
+    guarded = experiment(guardrails=[
+        {"metric": "latency_p95_ms", "max_ratio": 1.25}, {"metric": "latency_p99_ms", "max_ratio": 1e5},
+        {"metric": "feedback_rate", "max_decrease": 0.05},
+        {"metric": "stars", "max_decrease": 0.5, "range": (1, 5)},
+    ])  # fmt: skip
+    found = {need.rule: need for need in needs(guarded, replace(HARDEST, feedback_share=0.8))}
+    latency = found["latency_p95_ms"]
+    assert latency.distance == pytest.approx(norm.cdf(norm.ppf(0.95) + log(1.25) / 0.5) - 0.95)
+    assert latency.control_variance == pytest.approx(0.95 * 0.05)
+    assert found["latency_p99_ms"].units(0.5, 0.5) >= 2 * 2_000 * (1 - 1e-9)
+    assert found["feedback_rate"].control_variance == pytest.approx(0.8 * 0.2)
+    assert found["feedback_rate"].candidate_variance == pytest.approx(0.75 * 0.25)
+    assert (found["stars"].control_variance, found["stars"].known_share) == (4.0, 0.8)
+    assert len({need.metric for need in found.values()}) == len(guarded.guardrails) + 2
+    wider = {need.rule: need for need in needs(guarded, replace(HARDEST, latency_spread=1.0))}
+    assert wider["latency_p95_ms"].units(0.5, 0.5) > latency.units(0.5, 0.5)
+
+
+def test_evidence_replaces_what_is_typical_of_latency_and_of_reported_metrics():
+    """The spread of the latencies seen, and the variance of what was reported."""
+    guarded = experiment(guardrails=[
+        {"metric": "latency_p95_ms", "max_ratio": 1.25}, {"metric": "thumbs", "max_decrease": 0.05, "range": (0, 1)},
+    ])  # fmt: skip
+    waits = 300 * np.exp(0.25 * norm.ppf((np.arange(500) + 0.5) / 500))
+    counted = Counter(bucket(wait) for wait in waits)
+    arm = Arm(500, 400, latency=dict(counted), reported={"thumbs": (250, 225)})
+    expected = expectations(guarded, Trial(guarded).epochs_of(2, arm, arm).evidence())
+    assert expected.latency_spread == pytest.approx(0.25, rel=0.1)
+    assert expected.reported["thumbs"].variance == pytest.approx(0.09, rel=0.01)
+    assert expected.reported["thumbs"].share == pytest.approx(0.5)
+    assert expectations(guarded).reported == {}
 
 
 @pytest.mark.parametrize("saving", [None, -3.0, 0.05, 0.999999, 1.0])

@@ -76,14 +76,28 @@ def test_ratios_need_more_units_than_means(objective, least):
         assert states(found)["data"] == state
 
 
-def test_costs_must_be_known_of_nearly_all_units():
-    """Units without a cost are left out; where that is most of them, the rest may be the failures only."""
-    found = trial(DEAR, Arm(500, 0, costed=40, errors=40))
-    assert states(found)["data"] == "open"
-    assert states(found)["not_worse"] == "open"
-    assert "the cost of 8.0% of units is known; 95% are needed" in sentence(found, "data")
-    plain = trial(DEAR, Arm(500, 400, costed=40), objective={"kind": "reward"})
-    assert states(plain)["data"] == "holds"
+def test_costs_are_compared_only_where_they_are_known_of_nearly_all_units():
+    """The few that are known may be those of failures; a saving shown on them would be none."""
+    found = trial(DEAR, Arm(500, 400, 0.001, costed=400), guardrails=[COSTS])
+    assert {name for name, state in states(found).items() if state == "open"} == {"costs", "gain", "cost_usd"}
+    assert "the cost of 80.0% of units is known; 95% are needed" in sentence(found, "costs")
+    known = trial(DEAR, Arm(500, 400, 0.001, costed=480), guardrails=[COSTS])
+    assert set(states(known).values()) == {"holds"}
+
+
+def test_a_reward_objective_takes_no_saving_from_few_known_costs():
+    """It needs no costs, but a saving that it reports must be one."""
+    plain = {"objective": {"kind": "reward"}}
+    assert states(trial(DEAR, Arm(500, 400, 0.001, costed=40), **plain))["gain"] == "open"
+    assert states(trial(DEAR, Arm(500, 400, 0.001), **plain))["gain"] == "holds"
+
+
+def test_unknown_costs_leave_the_reward_to_be_judged():
+    """A candidate that fails must go, whether or not anybody knows what its failures cost."""
+    worse = trial(DEAR, Arm(500, 330, costed=40)).look().candidacies[0]
+    assert (worse.rule("data").state, worse.rule("not_worse").state) == ("holds", "fails")
+    floor = {"objective": {"min_reward": 0.7}}
+    assert states(trial(DEAR, Arm(500, 400, costed=40), **floor))["min_reward"] == "holds"
 
 
 # Not worse

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from experiments.evidence.epochs import LONGEST_MS, Epoch
 from experiments.evidence.evidence import gather
 from experiments.evidence.units import CellRow
+from experiments.verdict.next_shares import next_shares
 from experiments.verdict.progress import Progress
-from experiments.verdict.tick import Standing, next_shares, tick
+from experiments.verdict.tick import Standing, tick
 from experiments.verdict.verdict import Kind
 from tests.experiments.looks import HOUR_MS, START_MS, WINDOW_MS, Arm, Trial, experiment, row
 
@@ -199,7 +200,11 @@ EXTREMES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("objective", ["reward_per_cost", "reward", "cheapest_non_inferior"])
+MONEY = {"net_value": {"value_usd": 0.05}, "budget": {"budget_usd": 0.006}}
+KINDS = ["reward_per_cost", "reward", "cheapest_non_inferior", *MONEY]
+
+
+@pytest.mark.parametrize("objective", KINDS)
 @pytest.mark.parametrize("extreme", EXTREMES)
 def test_every_extreme_has_a_verdict_in_words_and_a_report_in_finite_numbers(extreme, objective):
     """An exception in a tick stops the planner for every experiment; a NaN in a report breaks every page."""
@@ -208,7 +213,7 @@ def test_every_extreme_has_a_verdict_in_words_and_a_report_in_finite_numbers(ext
     fields = {
         "guardrails": guardrails,
         **fields,
-        "objective": {**fields.get("objective", {}), "kind": objective},
+        "objective": {**fields.get("objective", {}), "kind": objective, **MONEY.get(objective, {})},
     }
     for silence in ("drop", 0):
         reward = {**fields.get("reward", {}), "missing": silence}
@@ -241,7 +246,7 @@ def _refuse(constant):
     raise AssertionError(f"{constant} is no JSON")
 
 
-@pytest.mark.parametrize("mode", ["earn", "ab"])
+@pytest.mark.parametrize("mode", ["earn", "learn", "ab"])
 def test_twenty_candidates_have_a_verdict_too(mode):
     """The most that may be declared, one of them without data and one free."""
     names = [f"m{k}" for k in range(20)]
@@ -264,8 +269,8 @@ COUNTS = st.builds(
 @settings(max_examples=120, deadline=None)
 @given(
     st.lists(st.tuples(COUNTS, COUNTS, COUNTS), max_size=4),
-    st.sampled_from(["reward_per_cost", "reward", "cheapest_non_inferior"]),
-    st.sampled_from(["earn", "ab"]),
+    st.sampled_from(KINDS),
+    st.sampled_from(["earn", "learn", "ab"]),
     st.none() | st.floats(0, 1),
 )
 def test_any_counts_have_a_verdict(epochs, objective, mode, least):
@@ -278,7 +283,7 @@ def test_any_counts_have_a_verdict(epochs, objective, mode, least):
             "c",
             mode=mode,
             guardrails=guardrails,
-            objective={"kind": objective, "min_reward": least},
+            objective={"kind": objective, "min_reward": least, **MONEY.get(objective, {})},
         )
     )
     for arms in epochs:

@@ -164,6 +164,23 @@ def test_further_metrics_have_their_own_moments():
     assert moments(row, "stars") == (1, 2, 6.0, 1.0)
 
 
+@pytest.mark.parametrize(("stars", "counted"), [(9.0, 5.0), (3.0, 3.0), (-1e9, 1.0)])
+def test_a_guarded_metric_counts_within_its_declared_range(stars, counted):
+    """One absurd value decides nothing; the unit row keeps what was sent, and other metrics are left alone."""
+    guarded = experiment(guardrails=[{"metric": "stars", "max_decrease": 0.5, "range": (1, 5)}])
+    row = told(unit(1), answered(metrics=(("edits", stars), ("stars", stars))))
+    assert row.metrics["stars"] == (1, stars)
+    assert moments(row, "stars", guarded)[2] == counted
+    assert moments(row, "edits", guarded)[2] == moments(row, "stars")[2] == stars
+
+
+def test_the_reports_of_one_unit_are_kept_within_the_range_by_their_mean():
+    """Two reports of a range up to five sum to ten at most."""
+    guarded = experiment(guardrails=[{"metric": "stars", "max_decrease": 0.5, "range": (1, 5)}])
+    row = told(unit(2), answered(metrics=(("stars", 40.0),)), answered(metrics=(("stars", 2.0),)))
+    assert moments(row, "stars", guarded)[:3] == (1, 2, 10.0)
+
+
 @given(st.lists(OUTCOMES, min_size=1, max_size=6), st.data())
 def test_the_order_in_which_outcomes_arrive_does_not_matter(outcomes, data):
     """Nodes and retries deliver in any order; amounts are exact in binary, so rows are equal to the bit."""

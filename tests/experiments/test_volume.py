@@ -20,7 +20,7 @@ def of_units(definition, rewards, requests):
     n = len(rewards)
     rows = [CellRow(1, 0, (n, n, n, 0, n, 0, 0), {PRIMARY: sums, ERROR: sums})]
     evidence = gather((Epoch(1, 1, 0, (1.0, 0.0), closed_at_ms=HOUR_MS),), rows, 2)
-    return volume(definition, evidence, evidence, 0, 2 * HOUR_MS)
+    return volume(definition, evidence, evidence, 2 * HOUR_MS)
 
 
 @given(st.integers(1, 300), st.integers(0, 300))

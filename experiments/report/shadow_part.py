@@ -1,0 +1,36 @@
+"""Parts of the report in mode shadow."""
+
+from typing import Literal
+
+from experiments.report.part import Number, Part
+
+
+class PairFigure(Part):
+    """One figure by pair: the copy's against the served answer's, with an always-valid interval."""
+
+    metric: str
+    pairs: int
+    """Requests for which both models have the figure."""
+    relative: bool
+    """Whether the figures are relative changes (0.25 is a quarter more), or differences of rates."""
+    value: Number
+    low: Number
+    high: Number
+    p: Number
+    """Always-valid, of no difference, at this look."""
+    bound: Number
+    """Bound that must be kept; null where none is stated and the figure decides nothing."""
+    state: Literal["holds", "open", "fails"] | None
+
+
+class ShadowPart(Part):
+    """One candidate that answers copies."""
+
+    candidate: str
+    asked: int
+    """Copies sent, in all epochs."""
+    pairs: int
+    """Requests that both models were asked, in settled epochs; what the tests read."""
+    spent_usd: float
+    """What the copies cost."""
+    figures: tuple[PairFigure, ...]

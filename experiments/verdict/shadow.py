@@ -1,0 +1,253 @@
+"""Shadow: what pairs of calls show of candidates that serve nobody yet; the verdict is `fit` or `unfit`.
+
+A candidate is fit once every bound is shown to hold (an intersection-union test, each at alpha / (K - 1)), and
+unfit once one is shown to be broken, at that level shared among the bounds. Neither promotes: nobody has seen its
+answers, and no reward has been reported for them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, exp, inf, isfinite, log
+
+import numpy as np
+
+from bandit.cells import Cells, Floats, Z
+from experiments.definition.experiment import Experiment
+from experiments.definition.guardrail import COST, ERROR
+from experiments.definition.reward import PAIR_COST, PAIR_ERROR, PAIR_LATENCY
+from experiments.evidence.evidence import Evidence
+from experiments.evidence.units import COST as SPENT
+from experiments.evidence.units import PRIMARY
+from experiments.evidence.volume import DAY_MS, Volume
+from experiments.inference.paired import FEWEST_PAIRS, LOG_VARIANCE_FLOOR, log_ratio_of_means, mean_difference
+from experiments.inference.sequence import Estimate
+from experiments.inference.sequence import Sequence as Confidence
+from experiments.verdict.comparison import Effect, level, relative
+from experiments.verdict.health import Health
+from experiments.verdict.progress import Progress
+from experiments.verdict.rules import Rule, State
+from experiments.verdict.verdict import MOST_UNITS, Kind, Verdict
+
+USUAL_ERRORS = 0.02
+"""Bound on the difference of error rates where no guardrail states one."""
+USUAL_RATIO = log(1.25)
+"""Size that an interval of a ratio is tuned for where no guardrail states one."""
+LATENCY = "latency_p50_ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """One figure by pair: the effect of the copy against the served answer, and its bound if one is stated."""
+
+    metric: str
+    effect: Effect
+    pairs: int
+    bound: float | None
+    rule: Rule | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowComparison:
+    """One candidate beside the control, request by request."""
+
+    arm: int
+    candidate: str
+    pairs: int
+    """Requests that both models were asked, in settled epochs."""
+    asked: int
+    """Copies of all epochs, the open one too."""
+    spent_usd: float
+    """What they cost."""
+    figures: tuple[Paired, ...]
+    more_pairs: float
+    """About how many further pairs settle what is open; infinite where no number is known."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Those that decide."""
+        return tuple(each.rule for each in self.figures if each.rule is not None)
+
+    @property
+    def fit(self) -> bool:
+        """Every bound is shown to hold."""
+        return all(rule.state == "holds" for rule in self.rules)
+
+    @property
+    def harm(self) -> Rule | None:
+        """A bound that is shown to be broken."""
+        return next((rule for rule in self.rules if rule.state == "fails"), None)
+
+
+def served_only(everything: Evidence) -> Evidence:
+    """Evidence with the counts of served requests alone: copies are nobody's assignment."""
+    counts = {
+        name: np.where(np.arange(everything.arms) == 0, kind, 0) for name, kind in everything.counts.items()
+    }
+    return replace(everything, counts=counts)
+
+
+def unrated(everything: Evidence) -> Evidence:
+    """Evidence without rewards of copies: nobody saw their answers, and a failed copy has no reward either."""
+    kept = np.arange(everything.arms)[None, :, None, None] == 0
+    rewards = {
+        metric: Cells(cells.sums * kept)
+        for metric, cells in everything.cells.items()
+        if metric.startswith(PRIMARY)
+    }
+    return replace(everything, cells={**everything.cells, **rewards})
+
+
+def compare_shadows(
+    definition: Experiment, everything: Evidence, settled: Evidence, cost_series: int
+) -> tuple[ShadowComparison, ...]:
+    """Every candidate beside the control, from the pairs of settled epochs; costs at the current prices."""
+    current = settled.in_series(cost_series)
+    return tuple(
+        _compared(definition, arm, everything, settled, current)
+        for arm in range(1, len(definition.candidates))
+    )
+
+
+def judge_shadows(
+    definition: Experiment,
+    found: Sequence[ShadowComparison],
+    health: Health,
+    volume: Volume,
+    progress: Progress,
+) -> Verdict:
+    """The verdict of one look; `progress` says which candidates were shown to be unfit before."""
+    if health.alarm is not None:
+        return Verdict(Kind.UNHEALTHY, None, f"The data cannot be trusted: {health.alarm}.")
+    live = [one for one in found if one.candidate not in progress.dropped]
+    if not live:
+        reasons = "; ".join(f"{name}: {why}" for name, why in progress.dropped.items())
+        return Verdict(Kind.UNFIT, None, f"No candidate is fit. {reasons}.")
+    fit = [one for one in live if one.fit]
+    days = definition.decision.min_days - volume.running_ms / DAY_MS
+    if fit and days > 0:
+        name = fit[0].candidate
+        sentence = f"{name} keeps every bound; the minimum duration ends in {days:.1f} days."
+        return Verdict(Kind.NOT_READY, name, sentence, None, days)
+    if len(fit) == len(live):
+        return _fit(fit)
+    if volume.mature >= definition.decision.max_units:
+        words = f"The planned {definition.decision.max_units:,} requests did not settle it."
+        return Verdict(Kind.INCONCLUSIVE, None, words)
+    return _open([one for one in live if not one.fit], fit, volume)
+
+
+def _fit(fit: Sequence[ShadowComparison]) -> Verdict:
+    name = fit[0].candidate if len(fit) == 1 else None
+    words = "; ".join(f"{one.candidate}: {', '.join(rule.sentence for rule in one.rules)}" for one in fit)
+    return Verdict(Kind.FIT, name, f"Fit to be compared on real traffic. {words}.")
+
+
+def _open(waiting: Sequence[ShadowComparison], fit: Sequence[ShadowComparison], volume: Volume) -> Verdict:
+    """What is open for the candidate that needs the fewest further pairs."""
+    one = min(waiting, key=lambda each: each.more_pairs)
+    rate = one.asked / volume.assigned if volume.assigned else 0.0
+    units = one.more_pairs / rate if rate > 0 else inf
+    known = isfinite(units) and units < MOST_UNITS
+    needed = max(ceil(units), 1) if known else None
+    days = needed / volume.units_per_day if needed is not None and volume.units_per_day > 0 else None
+    already = f" Fit already: {', '.join(each.candidate for each in fit)}." if fit else ""
+    if one.pairs < FEWEST_PAIRS:
+        words = f"Not enough pairs yet: {one.pairs} of {FEWEST_PAIRS} ({one.candidate}).{already}"
+        return Verdict(Kind.NOT_READY, None, words, needed, days)
+    more = (
+        f"about {needed:,} more requests"
+        if needed is not None
+        else "no number of requests is known to settle it"
+    )
+    rules = "; ".join(rule.sentence for rule in one.rules if rule.state == "open")
+    words = f"Keep running: {more} for {one.candidate}. {rules}.{already}"
+    return Verdict(Kind.KEEP_RUNNING, one.candidate, words, needed, days)
+
+
+def _compared(
+    definition: Experiment, arm: int, everything: Evidence, settled: Evidence, current: Evidence
+) -> ShadowComparison:
+    bounds = {guardrail.metric: guardrail.bound for guardrail in definition.guardrails}
+    errors = bounds.get(ERROR, USUAL_ERRORS)
+    error = _pooled(settled, PAIR_ERROR, arm)
+    cost, latency = _pooled(current, PAIR_COST, arm), _pooled(settled, PAIR_LATENCY, arm)
+    given = (
+        (ERROR, mean_difference(error, errors * (1 - errors)), error, errors, _points),
+        (COST, log_ratio_of_means(cost), cost, bounds.get(COST), _percent),
+        (LATENCY, mean_difference(latency, LOG_VARIANCE_FLOOR), latency, bounds.get(LATENCY), _percent),
+    )
+    harms = sum(bound is not None for *_, bound, _ in given)
+    found = [_figure(definition, *each, harms) for each in given]
+    asked, spent = _pooled(everything, ERROR, arm), _pooled(everything, SPENT, arm)
+    return ShadowComparison(
+        arm,
+        definition.candidates[arm],
+        int(error[Z.UNIT, Z.UNIT]),
+        int(asked[Z.UNIT, Z.UNIT]),
+        float(spent[Z.UNIT, Z.COST]),
+        tuple(figure for figure, _ in found),
+        max(more for _, more in found),
+    )
+
+
+def _pooled(evidence: Evidence, metric: str, arm: int) -> Floats:
+    sums: Floats = evidence.metric(metric).pooled()[arm]
+    return sums
+
+
+def _figure(
+    definition: Experiment, metric: str, estimate: Estimate, sums: Floats, bound: float | None,
+    shown: Callable[[float], str], harms: int,
+) -> tuple[Paired, float]:  # fmt: skip
+    """One figure with its interval and rule, and the further pairs that its rule needs."""
+    alpha, size = level(definition), USUAL_RATIO if bound is None else bound
+    sequence = Confidence(alpha, size)
+    low, high = sequence.interval(estimate)
+    pairs = int(sums[Z.UNIT, Z.UNIT])
+    effect = Effect(estimate, low, high, sequence.p_value(estimate))
+    if bound is None:
+        return Paired(metric, effect, pairs, None, None), 0.0
+    upper = sequence.upper(estimate)
+    lower = Confidence(alpha / harms, size).lower(estimate)
+    state: State = "holds" if upper < bound else "fails" if lower > bound else "open"
+    rule = Rule(metric, state, _sentence(metric, effect, upper, lower, bound, state, shown))
+    more = _more_pairs(sequence, estimate, pairs, bound) if state == "open" else 0.0
+    return Paired(metric, effect, pairs, bound, rule), more
+
+
+def _more_pairs(sequence: Confidence, estimate: Estimate, pairs: int, bound: float) -> float:
+    """Pairs still needed if the estimate is the truth; half the bound while nothing is known."""
+    if estimate.information <= 0:
+        return float(max(FEWEST_PAIRS - pairs, 1))
+    distance = abs(bound - estimate.value)
+    needed = sequence.information_needed(distance) * pairs / estimate.information
+    return max(needed - pairs, 1.0)
+
+
+def _sentence(
+    metric: str,
+    effect: Effect,
+    upper: float,
+    lower: float,
+    bound: float,
+    state: State,
+    shown: Callable[[float], str],
+) -> str:
+    what = {ERROR: "errors", COST: "cost", LATENCY: "latency"}[metric]
+    if not effect.known:
+        return f"{what}: not enough pairs with both figures"
+    end = f"at least {shown(lower)}" if state == "fails" else f"at most {shown(upper)}"
+    return f"{what} {shown(effect.estimate.value)}, {end} (bound {shown(bound)})"
+
+
+def _points(value: float) -> str:
+    """A difference of rates in percentage points."""
+    return f"{value * 100:+.2f} points"
+
+
+def _percent(value: float) -> str:
+    """A log ratio as a relative change."""
+    return f"{relative(value):+.1%}" if value < _LARGEST else f"more than {exp(_LARGEST):.0f} times"
+
+
+_LARGEST = log(1_000)
