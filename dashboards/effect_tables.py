@@ -35,10 +35,14 @@ class EffectTable:
     rows: tuple[EffectRow, ...]
 
 
+_WHERE_IT_APPLIES = ("cost-per-request", "net-value")
+"""Tables that only some experiments have."""
+
+
 def effect_tables(report: Report) -> tuple[EffectTable, ...]:
-    """Reward, cost, and reward per US dollar."""
+    """Reward, cost, and reward per US dollar; cost per request where units have several, net value where it counts."""
     one = singular(report.unit)
-    return (
+    tables = (
         EffectTable(
             "reward", f"Reward ({report.reward_metric})", "to the right is better",
             figures.difference, False, -report.reward_margin,
@@ -49,10 +53,20 @@ def effect_tables(report: Report) -> tuple[EffectTable, ...]:
             tuple(_rows(report, lambda row: row.cost_effect)),
         ),
         EffectTable(
+            "cost-per-request", "Cost per request", "to the left is cheaper", figures.change, True, None,
+            tuple(_rows(report, lambda row: row.cost_per_request_effect)),
+        ),
+        EffectTable(
             "reward-per-cost", "Reward per US dollar", "to the right is better", figures.change, True, None,
             tuple(_rows(report, lambda row: row.reward_per_cost_effect)),
         ),
+        EffectTable(
+            "net-value", "Net value of 1,000 requests", "to the right is better",
+            figures.money_change, False, None,
+            tuple(_rows(report, lambda row: row.net_value_effect)),
+        ),
     )  # fmt: skip
+    return tuple(table for table in tables if table.rows or table.key not in _WHERE_IT_APPLIES)
 
 
 def _rows(report: Report, of: Callable[[CandidatePart], EffectPart | None]) -> Iterator[EffectRow]:

@@ -158,6 +158,19 @@ def p_value(p: Value) -> str:
     return "1" if p >= 0.99995 else f"{p:.4f}"
 
 
+def e_value(value: Value) -> str:
+    """An e-value with three significant digits.
+
+    >>> e_value(1234.5), e_value(0.0213), e_value(1e299)
+    ('1,230', '0.0213', '1e+299')
+    """
+    if value is None or not isfinite(value):
+        return UNKNOWN
+    if value >= 1e6 or 0 < value < 1e-4:
+        return f"{value:.3g}"
+    return f"{float(f'{value:.3g}'):,.10g}"
+
+
 def milliseconds(value: Value) -> str:
     """A latency: milliseconds, and seconds from ten on.
 

@@ -41,6 +41,10 @@ class ExperimentEntry:
     """Candidate that the verdict names."""
     units: int | None = None
     """Units assigned, by the newest report."""
+    plan: str | None = None
+    """When a verdict is likely."""
+    discovery: bool | None = None
+    """Whether it is a discovery among all experiments that run now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +82,14 @@ class _Line:
     """Candidate with the largest share."""
 
 
-def render_html(experiments: Sequence[Given], routes: Sequence[Given]) -> str:
-    """The overview of experiments (keys of ExperimentEntry) and routes (keys of RouteEntry)."""
+def render_html(experiments: Sequence[Given], routes: Sequence[Given], mix: Given | None = None) -> str:
+    """The overview of experiments (keys of ExperimentEntry), routes (keys of RouteEntry) and the mix of tiers."""
     entries = [_experiment(one) for one in experiments]
     return fill(
         "index.html",
         lines=[_line(entry) for entry in entries],
         routes=[RouteEntry(**_known(RouteEntry, one)) for one in routes],
+        mix=mix,
         live=any(entry.state == "running" for entry in entries),
         strip=STRIP,
     )

@@ -40,9 +40,12 @@ def _by_verdict(report: Report, name: str, task: str) -> tuple[Step, ...]:
     if kind == "promote":
         chosen = f" {quote(candidate)}" if candidate else ""
         return (Step("Make it the champion", f"pointsman promote {name}{chosen} {WHY}"), stop)
+    if kind == "fit":
+        end = Step("End it, and name an experiment in mode ab or earn in the configuration", stop.command)
+        return (end, Step("Read the report again later", f"pointsman report {name}"))
     if kind == "needs_review" and candidate:
         forced = f"pointsman promote {name} {quote(candidate)} --force {WHY}"
-        return (stop, Step("Promote it against the evidence", forced))
+        return (stop, Step("Promote it all the same, once you know that the doubt is unfounded", forced))
     if kind == "roll_back" and HOLDBACK in report.experiment:
         return (Step("Give the task its earlier champion back", f"pointsman rollback {task} {WHY}"),)
     if kind in ("keep_running", "not_ready"):

@@ -30,6 +30,7 @@ _FIGURES: tuple[Format, ...] = (
     figures.chance,
     figures.change,
     figures.p_value,
+    figures.e_value,
     figures.milliseconds,
     figures.days,
 )

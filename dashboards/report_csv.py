@@ -5,15 +5,20 @@ are written by us and stay numbers.
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import StringIO
+from typing import TypeGuard, get_args
 
 from experiments.report.document import CandidatePart, EffectPart, Report
+from experiments.report.other_parts import OtherPart
+from experiments.report.part import Part
 
 Cell = str | int | float | bool | None
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001  # full-width forms run too
-_EFFECTS = ("reward_effect", "cost_effect", "reward_per_cost_effect")
+_EFFECTS = (
+    "reward_effect", "cost_effect", "cost_per_request_effect", "reward_per_cost_effect", "net_value_effect",
+)  # fmt: skip
 
 
 def render_csv(report: Mapping[str, object]) -> str:
@@ -42,15 +47,45 @@ def _row(report: Report, candidate: CandidatePart) -> dict[str, Cell]:
         "candidate": candidate.name,
     }
     for name in CandidatePart.model_fields:
-        if name not in ("name", "guardrails", *_EFFECTS):
+        if name not in ("name", "guardrails", "other", *_EFFECTS):
             cells[name] = getattr(candidate, name)
     for name in _EFFECTS:
         effect: EffectPart | None = getattr(candidate, name)
         for field in EffectPart.model_fields:
             cells[f"{name}_{field}"] = None if effect is None else getattr(effect, field)
+    cells.update(_flat("other", OtherPart, candidate.other))
+    cells |= _guardrails(report, candidate)
     cells["fixed_counts"] = report.fixed_reached and report.fixed_valid
     cells["rules"] = "; ".join(f"{rule.name} {rule.state}" for rule in rules)
     return cells
+
+
+def _flat(prefix: str, kind: type[Part], part: Part | None) -> Iterator[tuple[str, Cell]]:
+    """Columns of a part and of the parts in it, by path; the same ones for every candidate."""
+    for name, field in kind.model_fields.items():
+        value = None if part is None else getattr(part, name)
+        inner = next(
+            (each for each in (field.annotation, *get_args(field.annotation)) if _is_part(each)), None
+        )
+        if inner is None:
+            yield f"{prefix}_{name}", value
+        else:
+            yield from _flat(f"{prefix}_{name}", inner, value)
+
+
+def _is_part(kind: object) -> TypeGuard[type[Part]]:
+    return isinstance(kind, type) and issubclass(kind, Part)
+
+
+def _guardrails(report: Report, candidate: CandidatePart) -> dict[str, Cell]:
+    """Every guardrail of the experiment, so that all rows have the same columns."""
+    metrics = dict.fromkeys(part.metric for each in report.candidates for part in each.guardrails)
+    own = {part.metric: part for part in candidate.guardrails}
+    return {
+        f"guardrail_{metric}_{field}": getattr(own[metric], field) if metric in own else None
+        for metric in metrics
+        for field in ("state", "value", "low", "high", "p", "bound")
+    }
 
 
 def _written(cell: Cell) -> str:

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 from dashboards import figures
 from dashboards.effect_tables import EffectRow, EffectTable, effect_tables, fixed_horizon_doubt, singular
+from dashboards.guardrail_rows import guardrail_rows
 from dashboards.interval_bars import HEIGHT, INSET, WIDTH, Bar, Span, interval_bars
 from dashboards.next_steps import next_steps
+from dashboards.other_read_outs import other_means, other_read_outs
 from dashboards.pages import fill, typeset
+from dashboards.planned import plan_sentences
+from dashboards.shadow_rows import copies_sentences, pair_rows
 from dashboards.share_chart import series_of, share_chart, table_rows
 from experiments.report.document import CandidatePart, Report, RulePart
 
@@ -49,7 +53,13 @@ def render_html(report: Mapping[str, object], standalone: bool = False) -> str:
         savings=_savings(document),
         doubt=fixed_horizon_doubt(document),
         rules=_rules(document),
+        guardrails=guardrail_rows(document),
+        others=other_read_outs(document),
+        means=other_means(document),
+        pairs=pair_rows(document),
+        copies=copies_sentences(document),
         steps=next_steps(document),
+        planned=plan_sentences(document.plan) if document.plan is not None else (),
         colours={name: series_of(arm) for arm, name in enumerate(names)},
         charts=[
             ("wide", share_chart(document.shares, names, WIDE, TALL, labelled=True)),
@@ -59,6 +69,7 @@ def render_html(report: Mapping[str, object], standalone: bool = False) -> str:
         canvas={"width": WIDTH, "height": HEIGHT, "inset": INSET},
         difference=figures.difference,
         money_change=figures.money_change,
+        milliseconds=figures.milliseconds,
         typeset=typeset,
     )
 

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 from dashboards import figures, wording
 from dashboards.effect_tables import EffectTable, effect_tables, fixed_horizon_doubt, interval, singular
+from dashboards.guardrail_rows import guardrail_rows
 from dashboards.next_steps import next_steps
+from dashboards.other_read_outs import Line, other_means, other_read_outs
+from dashboards.planned import plan_sentences
+from dashboards.shadow_rows import copies_sentences, pair_rows
 from dashboards.text_table import NARROWEST, Column, columns_of, plain, table, wrapped
 from dashboards.wording import Tone, spaced
 from experiments.report.document import CandidatePart, Report
@@ -43,10 +47,37 @@ def render_text(report: Mapping[str, object], width: int = 100, colour: bool = F
     """
     paper = _Paper(Report.model_validate(report), max(width, NARROWEST), colour)
     parts: tuple[Iterable[str], ...] = (
-        _title(paper), _verdict(paper), _candidates(paper), _rules(paper), _effects(paper),
-        _money(paper), _shares(paper), _health(paper), _plan(paper), _steps(paper),
+        _title(paper), _verdict(paper), _steps(paper), _candidates(paper), _rules(paper), *_compared(paper),
+        _health(paper), _plan(paper), _others(paper),
     )  # fmt: skip
     return "\n".join(line for part in parts for line in part) + "\n"
+
+
+def _compared(paper: _Paper) -> tuple[Iterable[str], ...]:
+    """What is compared: pairs of calls in mode shadow, effects of shares in the others."""
+    if paper.report.shadow:
+        return (_pairs(paper),)
+    return _guardrails(paper), _effects(paper), _money(paper), _shares(paper)
+
+
+def _pairs(paper: _Paper) -> Iterator[str]:
+    rows = pair_rows(paper.report)
+    yield from paper.heading(f"Pairs: copies beside the answers of {paper.report.control}")
+    for sentence in copies_sentences(paper.report):
+        yield from paper.words(sentence)
+    yield ""
+    yield from table(
+        (
+            Column("candidate", tuple(row.candidate for row in rows), right=False),
+            Column("figure", tuple(row.title for row in rows), right=False),
+            Column("pairs", tuple(row.pairs for row in rows)),
+            Column("effect", tuple(row.effect for row in rows)),
+            Column("always-valid interval", tuple(row.interval for row in rows)),
+            Column("bound", tuple(row.bound for row in rows)),
+            Column("state", tuple(row.state.words.lower() for row in rows), right=False),
+        ),
+        paper.width,
+    )
 
 
 def _title(paper: _Paper) -> Iterator[str]:
@@ -62,7 +93,7 @@ def _title(paper: _Paper) -> Iterator[str]:
         f"task {report.task}, mode {report.mode}, unit {report.unit}, "
         f"since {figures.moment(report.started_at_ms)}{ended}, as of {figures.moment(report.rendered_at_ms)}"
     )
-    if report.ended_because:
+    if report.ended_because and not wording.already_said(report):
         yield from paper.words(f"Why it ended: {report.ended_because}")
 
 
@@ -84,7 +115,8 @@ def _verdict(paper: _Paper) -> Iterator[str]:
     yield from paper.words(
         f"So far: {figures.units(report.units)} units ({figures.units(report.mature_units)} mature), "
         f"{figures.units(report.units_per_day)} a day; epochs: {figures.units(report.epochs)} "
-        f"({figures.units(report.mature_epochs)} mature), looks: {figures.units(report.looks)}"
+        f"({figures.units(report.mature_epochs)} mature), looks: {figures.units(report.looks)}, "
+        f"spent per request: {figures.money(report.spend_per_request_usd)}"
     )
 
 
@@ -100,7 +132,9 @@ def _candidates(paper: _Paper) -> Iterator[str]:
             Column("mature units", tuple(figures.units(row.mature_units) for row in rows)),
             Column("reward", tuple(figures.reward(row.reward) for row in rows)),
             Column(f"cost per {one}", tuple(figures.money(row.cost_usd) for row in rows)),
+            *_cost_per_request(paper.report),
             Column("reward per $", tuple(figures.rate(row.reward_per_usd) for row in rows)),
+            *_net_value(paper.report),
             Column("chance to win", tuple(figures.chance(row.chance_to_win) for row in rows)),
             Column("chance not worse", tuple(figures.chance(row.chance_not_worse) for row in rows)),
             Column("expected loss", tuple(figures.reward(row.expected_loss) for row in rows)),
@@ -112,12 +146,30 @@ def _candidates(paper: _Paper) -> Iterator[str]:
             yield from paper.words(f"{row.name} gets no further traffic: {row.dropped}", "  ")
 
 
+def _cost_per_request(report: Report) -> tuple[Column, ...]:
+    """Beside the cost per unit, where units have several requests."""
+    if report.unit == "request":
+        return ()
+    shown = tuple(figures.money(row.cost_per_request_usd) for row in report.candidates)
+    return (Column("cost per request", shown),)
+
+
+def _net_value(report: Report) -> tuple[Column, ...]:
+    """Where the objective is made of dollars."""
+    if report.value_usd is None:
+        return ()
+    values = tuple(figures.money(row.net_value_per_1000_usd) for row in report.candidates)
+    return (Column("net value of 1,000", values),)
+
+
 def _name(row: CandidatePart) -> str:
     return f"{row.name} (control)" if row.is_control else row.name
 
 
 def _rules(paper: _Paper) -> Iterator[str]:
-    yield from paper.heading("Rules of promotion: all must hold")
+    yield from paper.heading(
+        "Bounds to be fit: all must hold" if paper.report.shadow else "Rules of promotion: all must hold"
+    )
     if not paper.report.rules:
         yield "No candidate is tested any more."
     before = ""
@@ -132,6 +184,24 @@ def _rules(paper: _Paper) -> Iterator[str]:
         yield from (f"  {rest}" for rest in more)
 
 
+def _guardrails(paper: _Paper) -> Iterator[str]:
+    rows = guardrail_rows(paper.report)
+    if not rows:
+        return
+    yield from paper.heading(f"Guardrails against {paper.report.control}")
+    yield from table(
+        (
+            Column("candidate", tuple(row.candidate.name for row in rows), right=False),
+            Column("metric", tuple(row.title for row in rows), right=False),
+            Column("effect", tuple(row.effect for row in rows)),
+            Column("always-valid interval", tuple(row.interval for row in rows)),
+            Column("bound", tuple(row.bound for row in rows)),
+            Column("state", tuple(row.state.words.lower() for row in rows), right=False),
+        ),
+        paper.width,
+    )
+
+
 def _effects(paper: _Paper) -> Iterator[str]:
     doubt = fixed_horizon_doubt(paper.report)
     yield from paper.heading(f"Effects against {paper.report.control}")
@@ -143,6 +213,28 @@ def _effects(paper: _Paper) -> Iterator[str]:
     for effects in effect_tables(paper.report):
         yield ""
         yield from table(_effect_columns(effects, bool(doubt)), paper.width)
+
+
+def _others(paper: _Paper) -> Iterator[str]:
+    found = other_read_outs(paper.report)
+    if not found:
+        return
+    yield from paper.heading("Other read-outs; nothing of them decides unless it says so")
+    for each in found:
+        yield from paper.words(each.candidate.name)
+        for line in each.lines:
+            yield from _other(paper, line)
+    for line in other_means(paper.report):
+        yield from _other(paper, line)
+    if paper.report.discovery is not None:
+        yield from paper.words(f"Among all experiments: {paper.report.discovery.sentence}", "  ")
+
+
+def _other(paper: _Paper, line: Line) -> Iterator[str]:
+    note = f"; {line.note}" if line.note else ""
+    first, *more = wrapped(f"{line.title}: {line.figure}{note}", paper.width - 2, " " * 4)
+    yield "  " + (paper.painted(first, _COLOURS["warn"]) if line.doubtful else first)
+    yield from (f"  {rest}" for rest in more)
 
 
 def _effect_columns(effects: EffectTable, doubted: bool) -> tuple[Column, ...]:
@@ -217,6 +309,9 @@ def _health(paper: _Paper) -> Iterator[str]:
         yield from (
             paper.painted(line, _COLOURS["warn"]) for line in paper.words(f"warning: {warning}", "  ")
         )
+    if report.heterogeneity_warning is not None:
+        words = paper.words(f"note: {report.heterogeneity_warning}", "  ")
+        yield from (paper.painted(line, _COLOURS["warn"]) for line in words)
     if health.ok:
         yield "No alarm and no warning."
     for test in health.sample_ratio:
@@ -229,6 +324,8 @@ def _health(paper: _Paper) -> Iterator[str]:
         f"{figures.p_value(report.heterogeneity_p)}",
         "  ",
     )
+    if report.misrouted is not None:
+        yield from paper.words(f"Task: {report.misrouted.sentence}", "  ")
     yield ""
     yield from table(_service_columns(report.candidates), paper.width)
 
@@ -240,21 +337,29 @@ def _service_columns(rows: tuple[CandidatePart, ...]) -> tuple[Column, ...]:
         Column("served as assigned", tuple(figures.percent(row.served_as_assigned) for row in rows)),
         Column("error rate", tuple(figures.percent(row.error_rate) for row in rows)),
         Column("latency p50", tuple(figures.milliseconds(row.latency_p50_ms) for row in rows)),
+        Column("p50 interval", tuple(_span_ms(row.latency_p50_low_ms, row.latency_p50_high_ms) for row in rows)),
         Column("latency p95", tuple(figures.milliseconds(row.latency_p95_ms) for row in rows)),
+        Column("p95 interval", tuple(_span_ms(row.latency_p95_low_ms, row.latency_p95_high_ms) for row in rows)),
     )
+
+
+def _span_ms(low: float | None, high: float | None) -> str:
+    return interval(low, high, figures.milliseconds)
 
 
 def _plan(paper: _Paper) -> Iterator[str]:
     report = paper.report
     yield from paper.heading("The plan, frozen at start")
     yield from paper.words(
-        f"objective {spaced(report.objective)}; reward metric {report.reward_metric}, margin "
+        f"objective {wording.objective_title(report)}; reward metric {report.reward_metric}, margin "
         f"{figures.setting(report.reward_margin)}, window {figures.duration(report.window_ms)}; smallest saving "
         f"{figures.setting_percent(report.min_saving)}; smallest difference of interest "
         f"{figures.setting(report.mde)}; risk of a wrong promotion {figures.setting_percent(report.alpha)}; "
         f"deciding read-out {spaced(report.read_out)}; fixed-horizon plan "
         f"{figures.units(report.fixed_units_per_arm)} units a candidate"
     )
+    if report.plan is not None:
+        yield from paper.words(" ".join(plan_sentences(report.plan)))
 
 
 def _steps(paper: _Paper) -> Iterator[str]:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from dashboards import figures
+from experiments.report.document import Report
+
 Tone = Literal["good", "bad", "warn", "info", "quiet"]
 Icon = Literal["check", "cross", "back", "clock", "dots", "stop", "equal", "eye", "alert"]
 
@@ -29,6 +32,8 @@ VERDICTS: Mapping[str, Wording] = {
     "inconclusive": Wording("Inconclusive", "warn", "equal"),
     "needs_review": Wording("Needs review", "warn", "eye"),
     "unhealthy": Wording("Unhealthy data", "bad", "alert"),
+    "fit": Wording("Fit for real traffic", "good", "check"),
+    "unfit": Wording("Unfit", "bad", "cross"),
 }
 RULE_STATES: Mapping[str, Wording] = {
     "holds": Wording("Holds", "good", "check"),
@@ -51,13 +56,22 @@ CHECKS: Mapping[bool, Wording] = {
 
 _RULES: Mapping[str, str] = {
     "data": "Enough data",
+    "costs": "Costs known",
     "not_worse": "Not worse than the control",
     "min_reward": "Reaches the minimum reward",
     "gain": "A gain worth the change",
+    "budget": "Within the budget",
     "served": "Served as assigned",
-    "error": "Guardrail: errors",
-    "cost_usd": "Guardrail: cost",
 }
+_METRICS: Mapping[str, str] = {
+    "error": "errors",
+    "cost_usd": "cost",
+    "latency_p50_ms": "latency p50",
+    "latency_p95_ms": "latency p95",
+    "latency_p99_ms": "latency p99",
+    "feedback_rate": "share of units with feedback",
+}
+"""What Pointsman measures for guardrails."""
 _COUNTS: Mapping[str, str] = {
     "assigned": "Units assigned",
     "called": "Units with a call",
@@ -69,7 +83,7 @@ _METHODS: Mapping[str, str] = {
     "delta": "delta method",
     "fieller": "Fieller's interval",
 }
-NAMED = frozenset({"promote", "keep_running", "needs_review"})
+NAMED = frozenset({"promote", "keep_running", "needs_review", "fit"})
 """Verdicts whose heading names their candidate."""
 
 
@@ -92,7 +106,12 @@ def wording(known: Mapping[str, Wording], name: str) -> Wording:
 
 def rule_title(name: str) -> str:
     """The condition that a rule stands for; guardrails carry the name of their metric."""
-    return _RULES.get(name) or f"Guardrail: {spaced(name)}"
+    return _RULES.get(name) or f"Guardrail: {metric_title(name)}"
+
+
+def metric_title(metric: str) -> str:
+    """What a guardrail watches; a metric of feedback keeps its own name."""
+    return _METRICS.get(metric) or spaced(metric)
 
 
 def count_title(count: str) -> str:
@@ -105,6 +124,14 @@ def method_title(method: str) -> str:
     return _METHODS.get(method, method)
 
 
+def objective_title(report: Report) -> str:
+    """What the shares maximise, with the money that it is stated in."""
+    words = spaced(report.objective)
+    if report.value_usd is not None:
+        return f"{words}, a unit of reward being worth {figures.money(report.value_usd)}"
+    return words if report.budget_usd is None else f"{words} of {figures.money(report.budget_usd)} per request"
+
+
 def spaced(name: str) -> str:
     """A name of the wire as words.
 
@@ -112,3 +139,8 @@ def spaced(name: str) -> str:
     'reward per cost'
     """
     return name.replace("_", " ")
+
+
+def already_said(report: Report) -> bool:
+    """Whether the verdict gives the reason of the end word for word, so that saying it twice would bury the rest."""
+    return report.ended_because.strip(". ") in report.verdict.sentence

@@ -24,6 +24,9 @@ REPORT_FIGURES: Mapping[str, Shown] = {
     "looks": figures.units,
     "fixed_units_per_arm": figures.units,
     "heterogeneity_p": figures.p_value,
+    "value_usd": figures.money,
+    "budget_usd": figures.money,
+    "spend_per_request_usd": figures.money,
     "window_ms": figures.duration,
     "started_at_ms": figures.moment,
     "ended_at_ms": figures.moment,
@@ -37,13 +40,21 @@ CANDIDATE_FIGURES: Mapping[str, Shown] = {
     "served_as_assigned": figures.percent,
     "reward": figures.reward,
     "cost_usd": figures.money,
+    "cost_per_request_usd": figures.money,
     "reward_per_usd": figures.rate,
+    "net_value_per_1000_usd": figures.money,
     "error_rate": figures.percent,
     "latency_p50_ms": figures.milliseconds,
+    "latency_p50_low_ms": figures.milliseconds,
+    "latency_p50_high_ms": figures.milliseconds,
     "latency_p95_ms": figures.milliseconds,
+    "latency_p95_low_ms": figures.milliseconds,
+    "latency_p95_high_ms": figures.milliseconds,
     "chance_to_win": figures.chance,
     "chance_not_worse": figures.chance,
     "expected_loss": figures.reward,
+    "reward_unclipped": figures.reward,
+    "cost_uncapped_usd": figures.money,
     "saved_usd_per_day": figures.money_change,
     "saved_usd_per_day_low": figures.money_change,
     "saved_usd_per_day_high": figures.money_change,
@@ -51,10 +62,47 @@ CANDIDATE_FIGURES: Mapping[str, Shown] = {
 EFFECTS: Mapping[str, Shown] = {
     "reward_effect": figures.difference,
     "cost_effect": figures.change,
+    "cost_per_request_effect": figures.change,
     "reward_per_cost_effect": figures.change,
+    "net_value_effect": figures.money_change,
 }
 EFFECT_ENDS = ("value", "low", "high", "fixed_low", "fixed_high")
 EFFECT_P = ("p", "fixed_p")
+EFFECT_CORRECTED = ("fixed_p_holm", "fixed_p_bh")
+"""Null where there is one candidate only."""
+OTHER_FIGURES: Mapping[str, Shown] = {
+    "promotion_p": figures.p_value,
+    "promotion_e_value": figures.e_value,
+    "detectable": figures.reward,
+    "exact.low": figures.difference,
+    "exact.high": figures.difference,
+    "exact.p": figures.p_value,
+    "exact.e_value": figures.e_value,
+    "exact.not_worse_p": figures.p_value,
+    "anytime.value": figures.difference,
+    "anytime.low": figures.difference,
+    "anytime.high": figures.difference,
+    "cross_check.value": figures.difference,
+    "cross_check.low": figures.difference,
+    "cross_check.high": figures.difference,
+    "cross_check.units": figures.units,
+    "adjusted.value": figures.difference,
+    "adjusted.low": figures.difference,
+    "adjusted.high": figures.difference,
+    "adjusted.plain_value": figures.difference,
+    "adjusted.plain_low": figures.difference,
+    "adjusted.plain_high": figures.difference,
+    "adjusted.slope": figures.setting,
+    "adjusted.variance_reduction": figures.percent,
+    "reward_unclipped.value": figures.difference,
+    "reward_unclipped.low": figures.difference,
+    "reward_unclipped.high": figures.difference,
+    "cost_uncapped.value": figures.change,
+    "cost_uncapped.low": figures.change,
+    "cost_uncapped.high": figures.change,
+    "equivalence_p": figures.p_value,
+}
+"""Other read-outs, by path; those that an experiment does not have are null."""
 
 
 def expected_figures(document: Document) -> Iterator[tuple[str, str]]:
@@ -70,7 +118,23 @@ def expected_figures(document: Document) -> Iterator[tuple[str, str]]:
                 yield f"{where} {name}.{end}", shown(candidate[name][end])
             for end in EFFECT_P if candidate[name] else ():
                 yield f"{where} {name}.{end}", figures.p_value(candidate[name][end])
+            for end in EFFECT_CORRECTED if candidate[name] and candidate[name]["fixed_p_holm"] else ():
+                yield f"{where} {name}.{end}", figures.p_value(candidate[name][end])
+        yield from _others(where, candidate["other"])
+        for guard in candidate["guardrails"]:
+            shown = figures.change if guard["relative"] else figures.difference
+            for end in ("value", "low", "high"):
+                yield f"{where} guardrail {guard['metric']} {end}", shown(guard[end])
     yield from _verdict_and_health(document)
+
+
+def _others(where: str, other: Document | None) -> Iterator[tuple[str, str]]:
+    for path, shown in OTHER_FIGURES.items():
+        found: Any = other  # reason: parsed JSON
+        for step in path.split("."):
+            found = found and found[step]
+        if found is not None:
+            yield f"{where} {path}", shown(found)
 
 
 def _verdict_and_health(document: Document) -> Iterator[tuple[str, str]]:
@@ -102,6 +166,12 @@ def sentences(document: Document) -> Iterator[str]:
     yield from (candidate["name"] for candidate in document["candidates"])
     if health["alarm"]:
         yield health["alarm"]
+    if document["heterogeneity_warning"]:
+        yield document["heterogeneity_warning"]
+    yield document["discovery"]["sentence"]
+    for candidate in document["candidates"]:
+        if candidate["other"]:
+            yield candidate["other"]["cross_check"]["sentence"]
 
 
 def holds_figure(text: str, figure: str) -> bool:

@@ -59,6 +59,7 @@ class Plan:
     guardrails: tuple[Guardrail, ...] = (
         Guardrail(metric="error", max_increase=0.02),
         Guardrail(metric="cost_usd", max_ratio=1.5),
+        Guardrail(metric="latency_p95_ms", max_ratio=1.5),
     )
     state: str = "running"
     ended_because: str = ""

@@ -4,8 +4,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 from pydantic import BaseModel
 
@@ -14,14 +15,14 @@ from experiments.report.document import EffectPart, Report
 ROOT = Path(__file__).parents[2]
 
 
-def paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def paths(model: type, prefix: str = "") -> Iterator[str]:
     """Paths of all fields of a document, lists as `[]`, the three effects as one."""
-    for name, field in model.model_fields.items():
+    for name, annotation in get_type_hints(model).items():
         yield prefix + name
-        kinds = [field.annotation, *get_args(field.annotation)]
+        kinds = [annotation, *get_args(annotation)]
         for kind in kinds:
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                many = "[]" if kind is not field.annotation and type(None) not in kinds else ""
+            if isinstance(kind, type) and (issubclass(kind, BaseModel) or is_dataclass(kind)):
+                many = "[]" if kind is not annotation and type(None) not in kinds else ""
                 own = "*_effect" if kind is EffectPart else name
                 yield from paths(kind, f"{prefix}{own}{many}.")
 

@@ -1,9 +1,9 @@
 """The report's page: it shows the whole document, hides nothing in markup, and runs nothing of its text."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -11,12 +11,16 @@ from dashboards import wording
 from dashboards.pages import STATIC
 from dashboards.report_page import render_html
 from experiments.report.document import CandidatePart, EffectPart, Report
+from experiments.report.other_parts import OtherPart
+from experiments.report.part import Part
 from tests.dashboards.conftest import Document
 from tests.dashboards.reading import (
     CANDIDATE_FIGURES,
+    EFFECT_CORRECTED,
     EFFECT_ENDS,
     EFFECT_P,
     EFFECTS,
+    OTHER_FIGURES,
     REPORT_FIGURES,
     Page,
     expected_figures,
@@ -34,6 +38,17 @@ HOSTILE = (
     "&lt;b&gt; &amp;",
     "</code><style>*{display:none}</style>",
 )
+
+
+def number_paths(model: type[Part], prefix: str = "") -> Iterator[str]:
+    """Paths of the numbers of a part and of the parts in it."""
+    for name, field in model.model_fields.items():
+        kinds = {field.annotation, *get_args(field.annotation)}
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Part)), None)
+        if inner is not None:
+            yield from number_paths(inner, f"{prefix}{name}.")
+        elif kinds & {float, int}:
+            yield prefix + name
 
 
 def test_each_simulated_experiment_reaches_the_verdict_it_was_made_for(
@@ -72,7 +87,8 @@ def test_no_number_field_of_the_report_is_forgotten_by_these_tests() -> None:
 
     assert numbers(Report) - {"format"} == set(REPORT_FIGURES)
     assert numbers(CandidatePart) == set(CANDIDATE_FIGURES)
-    assert numbers(EffectPart) == {*EFFECT_ENDS, *EFFECT_P}
+    assert numbers(EffectPart) == {*EFFECT_ENDS, *EFFECT_P, *EFFECT_CORRECTED}
+    assert set(number_paths(OtherPart)) == set(OTHER_FIGURES)
     assert set(EFFECTS) == {name for name in CandidatePart.model_fields if name.endswith("_effect")}
 
 
