@@ -1,0 +1,1 @@
+"""Training and judging of task classifiers on labelled texts."""
