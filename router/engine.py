@@ -11,25 +11,36 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar, get_args
 
+from router.classifying.guess import Guess
 from router.clock import Clock, machine_clock
-from router.config.prices import ListPrice, list_price
+from router.config.prices import ListPrice
+from router.deciding.asking import Asking
 from router.deciding.choose import Decision, Placement, RouteRequest, choose, place
+from router.deciding.copies import copied
 from router.deciding.decision_id import Numbers, Signer
+from router.deciding.kept import Door, KeptConversations
 from router.deciding.snapshot import Snapshot, build_snapshot
+from router.deciding.tasks import TaskReason
 from router.deciding.units import HeldUnits, Key
-from router.errors import Conflict
+from router.errors import Conflict, StoreDown
+from router.recording.direct import DirectRecorder
 from router.recording.feedback import FeedbackItem, feedback_row
 from router.recording.recorder import Recorder
-from storage.errors import StoreError
+from storage.errors import StoreError, StoreUnavailable
 from storage.records import Assignment, FeedbackReply, FeedbackRow, FeedbackState
 from storage.store import Store
 
 POLL_S = 0.25
+TIERS = 10
+"""Tiers 1 to 9, and 0 for models without one."""
 STALE_MS = 1_500
 """Age at which a snapshot is no longer trusted; less than the grace of epochs (experiments.evidence.epochs)."""
 LOOK_UP_S = 0.05
 _FOR_EVER = 2**62
+_Answer = TypeVar("_Answer")
 _FORGED = FeedbackReply(FeedbackState.FORGED, None, "the decision id carries no valid signature")
 
 
@@ -40,22 +51,33 @@ class _LookUp:
     placement: Placement
     key: Key | None
     held: Assignment | None = None
+    door: Door | None = None
+    """Where a conversation may belong to an experiment that has ended, and the store must be asked."""
 
 
 class Engine:
     """Routes requests and takes feedback; safe for several threads, and for one event loop beside them."""
 
     def __init__(
-        self, store: Store, signer: Signer, worker: int = 0, clock: Clock = machine_clock, follow: bool = True
-    ) -> None:
+        self, store: Store, signer: Signer, worker: int = 0, clock: Clock = machine_clock, follow: bool = True,
+        behind: bool = True,
+    ) -> None:  # fmt: skip
+        """`behind=False` reads and commits in the caller's thread, for a store in memory without other writers."""
         self.store = store
         self.clock = clock
-        self.recorder = Recorder(store, clock)
+        self.recorder: Recorder | DirectRecorder = (Recorder if behind else DirectRecorder)(store, clock)
+        self._behind = behind
         self.snapshot: Snapshot = build_snapshot(store.state())
-        self._prices = _prices(self.snapshot)
+        self._asking = Asking(clock)
+        self._asking.follow(self.snapshot.document.classifier)
+        self.found_by: dict[TaskReason, int] = dict.fromkeys(get_args(TaskReason), 0)
+        """Requests by what named their task."""
+        self.tiers: list[int] = [0] * TIERS
+        """Decisions by the tier of their model; the first are those without one."""
         self._signer = signer
         self._numbers = Numbers(worker, clock)
         self._held = HeldUnits()
+        self._kept = KeptConversations()
         self._trusted_until_ms = clock() + STALE_MS if follow else _FOR_EVER
         self._readers: ThreadPoolExecutor | None = None
         self._closing = threading.Event()
@@ -69,28 +91,42 @@ class Engine:
 
     def route(self, request: RouteRequest) -> Decision:
         """Decide and queue the decision; raises InvalidRequest for a model or tier that is not declared."""
-        look_up = self._place(request)
+        look_up = self._place(request, self._asking.guess(self.snapshot, request))
+        if look_up.door is not None:
+            look_up = self._passed(look_up.door, self._ask(look_up.door), LOOK_UP_S)
         if look_up.key is None or look_up.held is not None:
             return self._decide(look_up)
         return self._decide_after(look_up, self._read(look_up.key))
 
     async def route_async(self, request: RouteRequest) -> Decision:
         """The same for an event loop, which goes on while a sticky unit is looked up."""
-        look_up = self._place(request)
+        look_up = self._place(request, await self._asking.guess_async(self.snapshot, request))
+        if look_up.door is not None:
+            asking = self._ask(look_up.door)
+            await _within_look_up(asking)
+            look_up = self._passed(look_up.door, asking, 0)
         if look_up.key is None or look_up.held is not None:
             return self._decide(look_up)
         future = self._read(look_up.key)
-        waiting = asyncio.wrap_future(future)
-        waiting.add_done_callback(_seen)
-        await asyncio.wait([waiting], timeout=LOOK_UP_S)
+        await _within_look_up(future)
         return self._decide_after(look_up, future, wait=False)
 
-    def _place(self, request: RouteRequest) -> _LookUp:
+    def _place(self, request: RouteRequest, guess: Guess | None) -> _LookUp:
         if self._inherited:
             raise Conflict(
                 "this router was opened before a fork and shares its decision numbers; open one in the child"
             )
-        placement = place(self.snapshot, request)
+        placement = place(self.snapshot, request, guess)
+        self.found_by[placement.found.reason] += 1
+        if placement.route.ended:
+            door = self._kept.at_door(placement, request, self.clock(), self._held)
+            if door.asked:
+                return _LookUp(placement, None, None, door)
+            placement = door.placement
+        return self._at(placement)
+
+    def _at(self, placement: Placement) -> _LookUp:
+        """What the store must be asked about a unit of the live experiment."""
         experiment = placement.experiment
         if experiment is None or not experiment.sticky:
             return _LookUp(placement, None)
@@ -101,6 +137,7 @@ class Engine:
         number = self._numbers.next()
         degraded = degraded or number >> 22 > self._trusted_until_ms
         decision = choose(look_up.placement, number, self._signer, look_up.held, degraded)
+        self.tiers[self.snapshot.tier_of.get(decision.model, 0)] += 1
         self.recorder.decided(decision.row())
         return decision
 
@@ -123,17 +160,59 @@ class Engine:
             self._held.propose(key, assignment, decision.number >> 22)
         return decision
 
+    def _ask(self, door: Door) -> "Future[dict[Key, Assignment | None]]":
+        """Read the conversation's first rows in the experiments that have ended."""
+        return self._reading(partial(self._first_rows, [key for key, _ in door.asked]))
+
+    def _first_rows(self, keys: Sequence[Key]) -> dict[Key, Assignment | None]:
+        return {key: self.store.assignment(*key) for key in keys}
+
+    def _passed(
+        self, door: Door, asked: "Future[dict[Key, Assignment | None]]", timeout_s: float
+    ) -> _LookUp:
+        """Behind the door; where the store did not answer in time the conversation is served as a new one."""
+        try:
+            found = asked.result(timeout_s)
+        except (StoreError, TimeoutError):
+            return self._at(door.placement)
+        return self._at(self._kept.answered(door, found, self.clock()))
+
     def _read(self, key: Key) -> "Future[Assignment | None]":
-        if self._readers is None:
-            self._readers = ThreadPoolExecutor(1, "pointsman-reader")
-        return self._readers.submit(self.store.assignment, *key)
+        return self._reading(partial(self.store.assignment, *key))
+
+    def _reading(self, ask: Callable[[], _Answer]) -> "Future[_Answer]":
+        """What the store answers: in the reader thread, or here, after everything that was decided so far."""
+        if self._behind:
+            if self._readers is None:
+                self._readers = ThreadPoolExecutor(1, "pointsman-reader")
+            return self._readers.submit(ask)
+        future: Future[_Answer] = Future()
+        try:
+            self.recorder.flush()
+            future.set_result(ask())
+        except (StoreDown, StoreError) as error:
+            future.set_exception(StoreUnavailable(str(error)))
+        return future
+
+    # Copies
+
+    def copy(self, decision: Decision) -> Decision:
+        """Decide the copy of a served request for its shadow candidate (`decision.copy_to`), and queue the decision."""
+        candidate = self.snapshot.definitions[decision.experiment_id].candidates[decision.copy_to]
+        copy = copied(decision, candidate, self._numbers.next(), self._signer)
+        self.recorder.decided(copy.row())
+        return copy
+
+    async def ask_store(self, question: Callable[[Store], _Answer]) -> _Answer:
+        """What the store answers, read beside the event loop; raises StoreError."""
+        return await asyncio.wrap_future(self._reading(partial(question, self.store)))
 
     # Feedback
 
     def give_feedback(self, items: Sequence[FeedbackItem]) -> list[FeedbackReply]:
         """Make feedback durable; replies in the order of `items`. Raises StoreDown, Overloaded, InvalidRequest."""
         replies, rows = self._verify(items)
-        return _merge(replies, self.recorder.feedback(rows).result() if rows else [])
+        return _merge(replies, self.recorder.record(rows) if rows else [])
 
     async def give_feedback_async(self, items: Sequence[FeedbackItem]) -> list[FeedbackReply]:
         """The same for an event loop."""
@@ -162,14 +241,14 @@ class Engine:
 
     def price(self, model: str) -> ListPrice | None:
         """Price of a declared model, None when unknown; looked up beforehand, so that no request waits for it."""
-        return self._prices.get(model)
+        return self.snapshot.prices.get(model)
 
     def refresh(self) -> bool:
         """Take over the store's state if it changed; True if it did. Raises StoreError."""
         changed = self.store.state_version() != self.snapshot.version
         if changed:
             snapshot = build_snapshot(self.store.state())
-            self._prices = _prices(snapshot)
+            self._asking.follow(snapshot.document.classifier)
             self.snapshot = snapshot
         if self._follow:
             self._trusted_until_ms = self.clock() + STALE_MS
@@ -186,6 +265,7 @@ class Engine:
     def close(self) -> None:
         """Commit what is queued and end the threads; the store stays open for its owner to close."""
         self._closing.set()
+        self._asking.close()
         self.recorder.close()
         if self._readers is not None:
             self._readers.shutdown(wait=True, cancel_futures=True)
@@ -210,16 +290,21 @@ def _marking(engine: "weakref.ref[Engine]") -> Callable[[], None]:
     return mark
 
 
-def _seen(waiting: "asyncio.Future[Assignment | None]") -> None:
+async def _within_look_up(future: "Future[_Answer]") -> None:
+    """Wait for a look-up as long as a request may."""
+    waiting = asyncio.wrap_future(future)
+    waiting.add_done_callback(_seen)
+    await asyncio.wait([waiting], timeout=LOOK_UP_S)
+
+
+def _seen(waiting: "asyncio.Future[_Answer]") -> None:
     """Take note of a look-up's end; whoever still needs it asks the future behind."""
     if not waiting.cancelled():
         waiting.exception()
 
 
-def _prices(snapshot: Snapshot) -> dict[str, ListPrice | None]:
-    return {name: list_price(name, model) for name, model in snapshot.models.items()}
-
-
 def _merge(replies: list[FeedbackReply | None], stored: list[FeedbackReply]) -> list[FeedbackReply]:
+    if len(stored) == len(replies):  # as nearly always: no id was forged
+        return stored
     remaining = iter(stored)
     return [next(remaining) if reply is None else reply for reply in replies]

@@ -11,6 +11,7 @@ PointsmanError
 └── UpstreamFailed           no model gave an answer
     ├── UpstreamTimeout
     ├── UpstreamRefused      the upstream answered with an error status that no fallback mends
+    ├── Ineligible           the decided model's API cannot express the request
     └── StreamBroken         the upstream ended before its answer was complete
 """
 
@@ -123,6 +124,15 @@ class UpstreamRefused(UpstreamFailed):
     ) -> None:
         super().__init__(message, status, retry_after_s)
         self.body = body
+
+
+class Ineligible(UpstreamFailed):
+    """No model that was tried speaks an API in which the request can be said."""
+
+    code = "ineligible"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 400)
 
 
 class StreamBroken(UpstreamFailed):

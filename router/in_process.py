@@ -6,7 +6,7 @@ The planner runs in a daemon thread (`tick="auto"`) or only when `tick()` is cal
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Literal, Self
 from router.clock import Clock, machine_clock
 from router.config.document import Document
 from router.deciding.choose import Decision, RouteRequest
+from router.deciding.covariate import check_covariate
+from router.deciding.needs import asked_needs
 from router.deciding.signing import load_signer
 from router.engine import Engine
 from router.errors import Conflict
 from router.recording.feedback import FeedbackItem
 from router.steering.control import Control
 from storage.errors import StoreError
+from storage.memory.store import MemoryStore
 from storage.open import open_store
 from storage.records import FeedbackReply
 from storage.store import Store
@@ -49,8 +52,9 @@ class Router:
         automatic = tick == "auto"
         self._worker = store.claim_worker(self._holder, clock(), WORKER_TTL_MS)
         self._engine = Engine(
-            store, load_signer(store_url, signing_key), self._worker, clock, follow=automatic
-        )
+            store, load_signer(store_url, signing_key), self._worker, clock, follow=automatic,
+            behind=automatic or not isinstance(store, MemoryStore),
+        )  # fmt: skip
         self._planner: Planner | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -75,10 +79,13 @@ class Router:
 
         An existing store keeps its own configuration: `pointsman plan` shows how a file differs.
         """
+        from router.config.classifier_file import with_classifier
         from router.config.file import read_document
         from router.config.plan import seed
 
-        document = config if isinstance(config, Document) else read_document(Path(config))
+        document = (
+            with_classifier(config, Path()) if isinstance(config, Document) else read_document(Path(config))
+        )
         opened = open_store(store)
         if opened.state().config is None:
             seed(opened, document, clock, "library")
@@ -109,14 +116,30 @@ class Router:
         unit: str | None = None,
         session: str | None = None,
         user: str | None = None,
+        trace: str | None = None,
         metadata: Mapping[str, str] | None = None,
         text: str = "",
         override: str | None = None,
         tier: int | None = None,
+        covariate: float | None = None,
+        max_cost: float | None = None,
+        latency: Literal["interactive", "batch"] | None = None,
+        residency: str | None = None,
+        language: str | None = None,
+        domain: str | None = None,
+        skills: Sequence[str] | None = None,
+        tags: Sequence[str] | None = None,
+        needs: Mapping[str, bool | int] | None = None,
     ) -> Decision:
-        """Decide which model serves a request; raises InvalidRequest for a model or tier nobody declared."""
+        """Decide which model serves a request; raises InvalidRequest for a model or tier nobody declared.
+
+        `covariate` is a number known about the unit beforehand, such as its reward of last month. What follows it
+        narrows the models to those that may serve; `needs` says what the request will carry, as `{"tools": True}`.
+        """
+        known = None if covariate is None else check_covariate(covariate)
+        asked = asked_needs(max_cost, latency, residency, language, domain, skills, tags, needs)
         return self._engine.route(
-            RouteRequest(task, metadata or {}, text, unit, session, user, override, tier)
+            RouteRequest(task, metadata or {}, text, unit, session, user, override, tier, known, asked, trace)
         )
 
     def feedback(
@@ -130,6 +153,7 @@ class Router:
         output_tokens: int | None = None,
         latency_ms: float | None = None,
         error: bool | str | None = None,
+        misrouted: bool | None = None,
         idempotency_key: str | None = None,
         occurred_at: datetime | None = None,
         comment: str = "",
@@ -144,11 +168,16 @@ class Router:
             output_tokens=output_tokens,
             latency_ms=None if latency_ms is None else float(latency_ms),
             error=error,
+            misrouted=misrouted,
             idempotency_key=idempotency_key,
             occurred_at=occurred_at,
             comment=comment,
         )
         return self._engine.give_feedback([item])[0]
+
+    def feedback_many(self, items: Sequence[FeedbackItem]) -> list[FeedbackReply]:
+        """Report what came back of many decisions in one commit, which costs far less than one for each."""
+        return self._engine.give_feedback(items)
 
     def tick(self) -> bool:
         """Look at every running experiment once; False while another process is the planner."""

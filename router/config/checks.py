@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from experiments.definition.experiment import Experiment
 from experiments.definition.names import ancestors
-from router.config.document import Document
+from router.classifying.scripts import folded
+from router.classifying.trained_file import ClassifierRefused, trained_of
+from router.config.document import Document, Model
 from router.config.messages import did_you_mean
 from router.config.nodes import Loc
 from router.config.prices import list_price
@@ -49,6 +52,12 @@ def _named_models(document: Document) -> Iterator[tuple[Loc, str]]:
             yield ("tasks", name, "default"), task.default
         for index, model in enumerate(task.fallbacks or ()):
             yield ("tasks", name, "fallbacks", index), model
+        for cause, models in task.fallbacks_on or ():
+            for index, model in enumerate(models or ()):
+                yield ("tasks", name, "fallbacks_on", cause, index), model
+    for index, rule in enumerate(document.routes):
+        if rule.model is not None:
+            yield ("routes", index, "model"), rule.model
     for name, experiment in document.experiments.items():
         for index, model in enumerate(experiment.candidates):
             yield ("experiments", name, "candidates", index), model
@@ -94,12 +103,111 @@ def _keywords(document: Document) -> Iterator[Finding]:
     owners: dict[str, str] = {}
     for name, task in document.tasks.items():
         for index, keyword in enumerate(task.match.keywords if task.match else ()):
-            owner = owners.setdefault(" ".join(keyword.lower().split()), name)
+            owner = owners.setdefault(" ".join(folded(keyword).split()), name)
             if owner != name:
                 message = (
                     f"keyword {keyword!r} stands under {owner!r} as well, which is declared first and gets it"
                 )
                 yield Finding(("tasks", name, "match", "keywords", index), message, "warning")
+
+
+def _routes(document: Document) -> Iterator[Finding]:
+    """Conditional routes lead to what is declared."""
+    tiers = {model.tier for model in document.models.values() if model.tier is not None}
+    for index, rule in enumerate(document.routes):
+        if rule.task is not None and rule.task not in document.tasks:
+            hint = did_you_mean(rule.task, document.tasks)
+            yield Finding(("routes", index, "task"), f"task {rule.task!r} is not declared under tasks; {hint}")
+        if rule.tier is not None and rule.tier not in tiers:
+            message = f"no model has tier {rule.tier}; declared tiers: {sorted(tiers)}"
+            yield Finding(("routes", index, "tier"), message)
+        if rule.when.task is not None and rule.when.task not in document.tasks:
+            hint = did_you_mean(rule.when.task, document.tasks)
+            message = f"task {rule.when.task!r} is not declared under tasks; {hint}"
+            yield Finding(("routes", index, "when", "task"), message)
+
+
+def _copied_to_people(document: Document) -> Iterator[Finding]:
+    """Nobody answers copies whose answers are thrown away."""
+    for name, experiment in document.experiments.items():
+        for index, candidate in enumerate(experiment.candidates):
+            model = document.models.get(candidate)
+            if experiment.mode == "shadow" and model is not None and model.kind == "human":
+                message = f"{candidate!r} hands over to people, and mode shadow sends copies; use another mode"
+                yield Finding(("experiments", name, "candidates", index), message)
+
+
+def _mix(document: Document) -> Iterator[Finding]:
+    """Each tier of the expected mix has a model."""
+    tiers = {model.tier for model in document.models.values()}
+    for tier in document.mix:
+        if int(tier) not in tiers:
+            yield Finding(("mix", tier), f"no model has tier {tier}; give one of them tier: {tier}")
+
+
+def _one_provider(document: Document) -> Iterator[Finding]:
+    """A provider that is down takes all its models with it."""
+    if document.fallbacks and _all_at_one(document, document.default, document.fallbacks):
+        yield Finding(("fallbacks",), _ONE_PROVIDER.format(document.default), "warning")
+    for name, task in document.tasks.items():
+        champion = default_of(name, document)
+        fallbacks = fallbacks_of(name, document)
+        stated = task.fallbacks is not None or task.default is not None
+        if stated and fallbacks and _all_at_one(document, champion, fallbacks):
+            field = "default" if task.fallbacks is None else "fallbacks"
+            yield Finding(("tasks", name, field), _ONE_PROVIDER.format(champion), "warning")
+
+
+_ONE_PROVIDER = "all fallbacks are at the provider of {!r}, and would be down with it; add one elsewhere"
+
+
+def _all_at_one(document: Document, champion: str, fallbacks: tuple[str, ...]) -> bool:
+    models = [document.models.get(name) for name in (champion, *fallbacks)]
+    first = models[0]
+    return first is not None and all(model is not None and _shares(first, model) for model in models[1:])
+
+
+def _shares(one: Model, other: Model) -> bool:
+    """Whether two models are at one provider: by its name where both state it, else by host."""
+    if {"provider"} <= one.model_fields_set & other.model_fields_set and one.provider == other.provider:
+        return True
+    return _hosts(one) == _hosts(other)
+
+
+def _hosts(model: Model) -> set[str]:
+    places = [model.base_url, *(each.base_url for each in model.deployments if each.base_url is not None)]
+    return {urlsplit(place).netloc for place in places}
+
+
+def _residency(document: Document) -> Iterator[Finding]:
+    """Where data stays is said of all models or of none: silence counts as everywhere."""
+    silent = [name for name, model in document.models.items() if model.residency is None]
+    if 0 < len(silent) < len(document.models):
+        shown = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
+        message = (
+            f"residency is declared of some models and not of {shown}; "
+            "what is not declared counts as allowed everywhere"
+        )
+        yield Finding(("models", silent[0]), message, "warning")
+
+
+def _classifier(document: Document) -> Iterator[Finding]:
+    """What the classifier names should be declared; the rest is served by the default."""
+    settings = document.classifier
+    if settings is None or settings.packed is None:
+        return
+    try:
+        tasks = trained_of(settings.packed).tasks
+    except ClassifierRefused as error:
+        yield Finding(("classifier", "packed"), str(error))
+        return
+    for task in tasks:
+        if task != DEFAULT_TASK and not any(parent in document.tasks for parent in ancestors(task)):
+            message = (
+                f"the classifier names task {task!r}, which is not declared under tasks, nor a parent of it; "
+                f"its requests go to the default. {did_you_mean(task, document.tasks)}"
+            )
+            yield Finding(("classifier", "file"), message, "warning")
 
 
 def _experiments(document: Document) -> Iterator[Finding]:
@@ -157,12 +265,37 @@ def _prices(document: Document) -> Iterator[Finding]:
                 yield Finding(("experiments", name, "candidates", index), message, "warning")
 
 
+def _spending(document: Document) -> Iterator[Finding]:
+    """What is limited in money has a price; an unknown one would never reach the limit."""
+    for name, model in document.models.items():
+        limits = [model.limits, *(each.limits for each in model.deployments)]
+        spends = any(each is not None and each.usd_per_day is not None for each in limits)
+        if spends and list_price(name, model) is None:
+            message = f"usd_per_day needs a price and none of {name!r} is known; give models.{name}.price"
+            yield Finding(("models", name), message)
+    for name, task in document.tasks.items():
+        champion = default_of(name, document)
+        model_of = document.models.get(champion)
+        if task.budget is not None and model_of is not None and list_price(champion, model_of) is None:
+            message = f"the budget needs a price and none of {champion!r} is known; give models.{champion}.price"
+            yield Finding(("tasks", name, "budget"), message)
+
+
 def _why_cost(experiment: Experiment) -> str:
     if experiment.objective.needs_cost:
         return f"objective {experiment.objective.kind}"
     if any(guardrail.metric == "cost_usd" for guardrail in experiment.guardrails):
         return "guardrail cost_usd"
     return ""
+
+
+def fallbacks_of(task: str, document: Document) -> tuple[str, ...]:
+    """The fallbacks that the document names for a task: its own, else a parent's, else the document's."""
+    for name in ancestors(task):
+        settings = document.tasks.get(name)
+        if settings is not None and settings.fallbacks is not None:
+            return settings.fallbacks
+    return document.fallbacks
 
 
 def default_of(task: str, document: Document) -> str:
@@ -175,5 +308,6 @@ def default_of(task: str, document: Document) -> str:
 
 
 _CHECKS: tuple[Callable[[Document], Iterator[Finding]], ...] = (
-    _models, _reserved, _fallbacks, _tasks, _keywords, _experiments, _bounds, _prices,
+    _models, _reserved, _fallbacks, _tasks, _keywords, _routes, _copied_to_people, _mix, _one_provider, _residency,
+    _classifier, _experiments, _bounds, _prices, _spending,
 )  # fmt: skip

@@ -7,7 +7,9 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from router.classifying.trained_file import ClassifierRefused
 from router.config.checks import Finding, check_document
+from router.config.classifier_file import with_classifier
 from router.config.document import Document
 from router.config.mending import mended
 from router.config.messages import field_text, message_of, sharpened
@@ -33,6 +35,11 @@ def read_document(path: Path | str) -> Document:
 
 def read_config(path: Path | str) -> ConfigFile:
     """The document and the warnings of a file; raises ConfigInvalid with all its problems."""
+    return parse_config(read_text(path), str(path), Path(path).parent)
+
+
+def read_text(path: Path | str) -> str:
+    """The text of a file; raises ConfigInvalid if it cannot be read, is too large or is no UTF-8."""
     source = str(path)
     try:
         with Path(path).open("rb") as file:
@@ -44,13 +51,12 @@ def read_config(path: Path | str) -> ConfigFile:
             source, START, f"larger than {MAX_BYTES} bytes; split nothing, but remove what is not needed"
         )
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
         message = f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
         raise _single(source, Place(line, column), message) from None
-    return parse_config(text, source)
 
 
 def parse_document(text: str, source: str = "configuration") -> Document:
@@ -58,8 +64,11 @@ def parse_document(text: str, source: str = "configuration") -> Document:
     return parse_config(text, source).document
 
 
-def parse_config(text: str, source: str = "configuration") -> ConfigFile:
-    """The document and the warnings of a text; raises ConfigInvalid with all its problems."""
+def parse_config(text: str, source: str = "configuration", folder: Path = Path()) -> ConfigFile:
+    """The document and the warnings of a text; raises ConfigInvalid with all its problems.
+
+    Files that it names are looked for in `folder`.
+    """
     if len(text) > MAX_BYTES:
         raise _single(source, START, f"larger than {MAX_BYTES} characters; remove what is not needed")
     parsed = parse_yaml(text)
@@ -68,7 +77,7 @@ def parse_config(text: str, source: str = "configuration") -> ConfigFile:
         desk.add_flaw(flaw)
     if parsed.value is None and parsed.flaws:
         raise desk.refusal()
-    document = desk.validated()
+    document = desk.completed(desk.validated(), folder)
     whole = not desk.refused
     found = check_document(document) if document else []
     desk.add_findings(finding for finding in found if whole or finding.severity == "error")
@@ -142,6 +151,16 @@ class _Desk:
             except ValidationError as error:
                 broken += [self._parsed.known(each["loc"]) for each in error.errors(include_url=False)]
         return None
+
+    def completed(self, document: Document | None, folder: Path) -> Document | None:
+        """The document with the files that it names; what is wrong with one is noted where it is named."""
+        if document is None:
+            return None
+        try:
+            return with_classifier(document, folder)
+        except ClassifierRefused as error:
+            self.add(("classifier", "file"), str(error))
+            return document.model_copy(update={"classifier": None})
 
     def _add_errors(self, errors: Iterable[ErrorDetails]) -> None:
         messages: dict[Loc, list[str]] = {}

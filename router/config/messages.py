@@ -19,8 +19,7 @@ STAND_IN = "stand-in-for-"
 _UNSHOWN = frozenset({"api_key_env", "base_url"})
 """Fields into which people paste keys."""
 _NOT_YET = {
-    "limits": "limits are not yet enforced; remove the field, and limit at the provider",
-    "latency": "latency classes are not yet enforced; remove the field, and use timeout_s",
+    "latency": "latency classes are not yet enforced here; models declare theirs, and requests ask for one",
 }
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _WORD = re.compile(r"[a-z_]+")
@@ -65,15 +64,15 @@ def field_text(loc: Loc) -> str:
     return text.removeprefix(".") or "document"
 
 
-def message_of(error: ErrorDetails, loc: Loc) -> str:
-    """What a validation error at `loc` means for the person who wrote the file."""
+def message_of(error: ErrorDetails, loc: Loc, root: type[BaseModel] = Document) -> str:
+    """What a validation error at `loc` means for the person who wrote the file, a `root` as a whole."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return error["msg"].removeprefix("Value error, ")
     if kind == "missing":
-        return f"is missing: {_purpose(loc)}"
+        return f"is missing: {_purpose(loc, root)}"
     if kind == "extra_forbidden":
-        return _unknown_field(loc)
+        return _unknown_field(loc, root)
     demand = _DEMANDS.get(kind)
     wanted = demand(context) if demand else error["msg"]
     if kind == "literal_error":
@@ -103,6 +102,7 @@ _Context = Mapping[str, Any]  # reason: pydantic's own type of an error's number
 _NUMBER = "must be a number"
 _DEMANDS: Mapping[str, Callable[[_Context], str]] = {
     "string_type": lambda _: "must be text (in quotes, if it looks like a number)",
+    "bool_type": lambda _: "must be true or false",
     "int_type": lambda _: "must be a whole number",
     "float_type": lambda _: _NUMBER,
     "finite_number": lambda _: "must be a finite number",
@@ -128,18 +128,18 @@ def _nearest_choice(value: object, expected: str) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _unknown_field(loc: Loc) -> str:
+def _unknown_field(loc: Loc, root: type[BaseModel]) -> str:
     name = str(loc[-1])
     if name in _NOT_YET:
         return _NOT_YET[name]
-    model = _model_at(loc[:-1])
+    model = _model_at(loc[:-1], root)
     fields = [field.alias or key for key, field in model.model_fields.items()] if model else []
     return f"unknown field {name[:60]!r}; {did_you_mean(name, fields)}"
 
 
-def _purpose(loc: Loc) -> str:
+def _purpose(loc: Loc, root: type[BaseModel]) -> str:
     """What a missing field is for, in the words of its documentation."""
-    model = _model_at(loc[:-1])
+    model = _model_at(loc[:-1], root)
     if model is not None:
         for key, field in model.model_fields.items():
             if (field.alias or key) == loc[-1] and field.description:
@@ -148,9 +148,9 @@ def _purpose(loc: Loc) -> str:
     return "this field is required"
 
 
-def _model_at(loc: Loc) -> type[BaseModel] | None:
+def _model_at(loc: Loc, root: type[BaseModel]) -> type[BaseModel] | None:
     """The model that describes the mapping at `loc`."""
-    annotation: object = Document
+    annotation: object = root
     for part in loc:
         model = _model_in(annotation)
         if get_origin(annotation) in (dict, tuple) or model is None:

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from router.config.document import Document, Price
+from router.classifying.trained_file import packed_digest
+from router.config.document import Classifier, Document, Price
 
 Action = Literal["add", "change", "remove", "keep", "refuse"]
 SIGNS: Mapping[Action, str] = {"add": "+", "change": "~", "remove": "-", "keep": "=", "refuse": "!"}
@@ -30,6 +31,7 @@ def setting_items(old: Document | None, new: Document) -> list[PlanItem]:
     return [
         *_section_items("model", before, new.models, frozenset()),
         *_document_items(old, new),
+        *_classifier_items(old.classifier if old else None, new.classifier),
         *_section_items("task", old.tasks if old else {}, new.tasks, frozenset({"default"})),
     ]
 
@@ -57,25 +59,60 @@ def _section_items(
 def _document_items(old: Document | None, new: Document) -> list[PlanItem]:
     if old is None:
         return []
-    sections = frozenset({"models", "default", "tasks", "experiments"})
+    sections = frozenset({"models", "default", "tasks", "classifier", "experiments"})
     changed = differences(old, new, sections)
     return [PlanItem("change", "settings of all tasks", "; ".join(changed))] if changed else []
 
 
+def _classifier_items(old: Classifier | None, new: Classifier | None) -> list[PlanItem]:
+    if old == new:
+        return []
+    if new is None:
+        return [PlanItem("remove", "classifier")]
+    shown = _classifier_text(new)
+    if old is None:
+        return [PlanItem("add", "classifier", shown)]
+    return [PlanItem("change", "classifier", f"{_classifier_text(old)} -> {shown}")]
+
+
+def _classifier_text(classifier: Classifier) -> str:
+    """A classifier by its digest: what is packed is nothing to read."""
+    given = {name: getattr(classifier, name) for name in type(classifier).model_fields if name != "packed"}
+    parts = [f"{name} {_value_text(value)}" for name, value in given.items() if value is not None]
+    if classifier.packed is not None:
+        parts.append(f"digest {packed_digest(classifier.packed)}")
+    return ", ".join(parts)
+
+
 def _fields_text(model: BaseModel) -> str:
-    given = [name for name in type(model).model_fields if name in model.model_fields_set]
-    return ", ".join(f"{name} {_value_text(getattr(model, name))}" for name in given)
+    given = [
+        (field.alias or name, getattr(model, name))
+        for name, field in type(model).model_fields.items()
+        if name in model.model_fields_set
+    ]
+    return ", ".join(f"{name} {_value_text(value)}" for name, value in given)
+
+
+def _further_text(price: Price) -> str:
+    """What a price says beyond input and output, so that every change of it shows."""
+    values = {
+        name: getattr(price, name) for name in type(price).model_fields if name not in ("input", "output")
+    }
+    shown = [f"{name} {_value_text(value)}" for name, value in values.items() if value]
+    return f" ({', '.join(shown)})" if shown else ""
 
 
 def _value_text(value: object) -> str:
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, Price):
-        return f"${value.input:g} in, ${value.output:g} out per million tokens"
+        return f"${value.input:g} in, ${value.output:g} out per million tokens" + _further_text(value)
     if isinstance(value, BaseModel):
         return "{" + _fields_text(value) + "}"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {each}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_value_text(each)}" for key, each in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(map(_value_text, value)) + "]"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -9,8 +9,14 @@ from experiments.definition.lifecycle import LIVE, ExperimentState
 from experiments.definition.names import ancestors
 from experiments.evidence.epochs import Epoch
 from router.config.document import Document, Model
+from router.config.prices import ListPrice, list_price
+from router.deciding.classified import asks, judge_of
+from router.deciding.conditional import Conditional
 from router.deciding.tasks import DEFAULT_TASK, TaskRules
 from storage.records import ExperimentRow, RouteRow, State
+
+MOST_ENDED = 2
+"""Ended experiments of a task whose conversations are kept: a promoted one and its holdback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,19 @@ class ExperimentRoute:
     configured: tuple[float, ...]
     """Shares of epoch 0, used when the snapshot is too old to trust."""
     configured_boundaries: tuple[float, ...]
+    copies: tuple[int, ...] = ()
+    """Arms that answer copies of what the control serves, in mode shadow."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRoute:
+    """An ended experiment whose open conversations may still keep their models."""
+
+    id: int
+    ended_at_ms: int
+    models: tuple[str | None, ...]
+    """By arm; None where the model is not declared any more."""
+    dropped: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +62,8 @@ class TaskRoute:
     fallbacks: tuple[str, ...]
     timeout_s: float
     experiment: ExperimentRoute | None
+    ended: tuple[EndedRoute, ...] = ()
+    """Its newest ended conversation experiments, the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,13 @@ class Snapshot:
     models: Mapping[str, Model]
     tiers: Mapping[int, tuple[str, ...]]
     """Models by tier, in the order of the file."""
+    tier_of: Mapping[str, int]
+    """Tier of each model, 0 where it has none."""
+    prices: Mapping[str, ListPrice | None]
+    """By model; looked up beforehand, so that no request waits for it."""
+    conditional: Conditional
+    screens: bool
+    """Whether what a request asks of a model must be read from its body: a model or a rule says something about it."""
     definitions: Mapping[int, Experiment]
     """Definitions of all experiments by id, ended ones too: feedback is checked against them."""
     state: State
@@ -74,23 +102,42 @@ def build_snapshot(state: State) -> Snapshot:
         for row in state.experiments
         if row.state in LIVE and row.id in epochs
     }
-    tasks = {task: _task(task, document, champions, live.get(task)) for task in document.tasks}
+    ended = _ended(state, document)
+    tasks = {
+        task: _task(task, document, champions, live.get(task), ended.get(task, ())) for task in document.tasks
+    }
     tiers: dict[int, tuple[str, ...]] = {}
     for name, model in document.models.items():
         if model.tier is not None:
             tiers[model.tier] = (*tiers.get(model.tier, ()), name)
+    conditional = Conditional(document.routes)
     matches = {task: settings.match for task, settings in document.tasks.items() if settings.match}
     return Snapshot(
         version=state.version,
         tasks=tasks,
         default=_task(DEFAULT_TASK, document, champions, None),
-        rules=TaskRules(tuple(document.tasks), matches),
+        rules=TaskRules(
+            tuple(document.tasks),
+            matches,
+            judge_of(document.classifier, tuple(document.tasks)),
+            asks(document),
+        ),
         models=document.models,
         tiers=tiers,
+        tier_of={name: model.tier or 0 for name, model in document.models.items()},
+        prices={name: list_price(name, model) for name, model in document.models.items()},
+        conditional=conditional,
+        screens=conditional.counts_tokens or any(map(_is_bounded, document.models.values())),
         definitions={row.id: row.definition for row in state.experiments},
         state=state,
         document=document,
     )
+
+
+def _is_bounded(model: Model) -> bool:
+    """Whether the body of a request can ask for more than the model declares."""
+    sized = model.context_tokens is not None or model.max_output_tokens is not None
+    return sized or False in (model.tools, model.vision, model.audio, model.json_mode)
 
 
 def champion_of(task: str, document: Document, champions: Mapping[str, RouteRow]) -> str:
@@ -103,16 +150,36 @@ def champion_of(task: str, document: Document, champions: Mapping[str, RouteRow]
 
 
 def _task(
-    task: str, document: Document, champions: Mapping[str, RouteRow], experiment: ExperimentRoute | None
-) -> TaskRoute:
+    task: str, document: Document, champions: Mapping[str, RouteRow], experiment: ExperimentRoute | None,
+    ended: tuple[EndedRoute, ...] = (),
+) -> TaskRoute:  # fmt: skip
     champion = champion_of(task, document, champions)
     fallbacks, timeout_s = document.fallbacks, document.timeout_s
     for name in reversed(ancestors(task)):
         settings = document.tasks.get(name)
         if settings is not None:
             fallbacks = fallbacks if settings.fallbacks is None else settings.fallbacks
-            timeout_s = timeout_s if settings.timeout_s is None else settings.timeout_s
-    return TaskRoute(task, champion, fallbacks, timeout_s, experiment)
+            timeout_s = timeout_s if settings.total_s is None else settings.total_s
+    return TaskRoute(task, champion, fallbacks, timeout_s, experiment, ended)
+
+
+def _ended(state: State, document: Document) -> dict[str, tuple[EndedRoute, ...]]:
+    """The newest ended conversation experiments of each task."""
+    found: dict[str, tuple[EndedRoute, ...]] = {}
+    rows = [row for row in state.experiments if row.ended_at_ms is not None and row.started_at_ms is not None]
+    for row in sorted(rows, key=lambda row: row.ended_at_ms or 0, reverse=True):
+        before = found.get(row.definition.task, ())
+        if row.definition.unit == "conversation" and len(before) < MOST_ENDED:
+            models = tuple(name if name in document.models else None for name in row.definition.candidates)
+            ended = EndedRoute(row.id, row.ended_at_ms or 0, models, frozenset(row.dropped))
+            found[row.definition.task] = (*before, ended)
+    return found
+
+
+def _copies(row: ExperimentRow) -> tuple[int, ...]:
+    if row.definition.mode != "shadow":
+        return ()
+    return tuple(arm for arm in range(1, len(row.definition.candidates)) if arm not in row.dropped)
 
 
 def _experiment(row: ExperimentRow, epoch: Epoch) -> ExperimentRoute:
@@ -132,4 +199,5 @@ def _experiment(row: ExperimentRow, epoch: Epoch) -> ExperimentRoute:
         boundaries=cumulative(epoch.shares),
         configured=definition.starting_shares,
         configured_boundaries=cumulative(definition.starting_shares),
+        copies=_copies(row),
     )

@@ -19,7 +19,7 @@ from pydantic import (
 
 from experiments.definition.experiment import Experiment
 from experiments.definition.names import Name
-from experiments.definition.reward import RESERVED_METRICS
+from experiments.definition.reward import KEPT_METRICS, MISROUTED, PAIR_METRICS, RESERVED_METRICS
 from router.config.document import Usd
 from router.config.prices import ListPrice
 from router.deciding.decision_id import DecisionId
@@ -44,9 +44,13 @@ class FeedbackItem(BaseModel):
     cost_usd: Usd | None = None
     input_tokens: Tokens | None = None
     output_tokens: Tokens | None = None
+    cached_input_tokens: Tokens | None = None
+    """How many of the input tokens were read from the provider's prompt cache."""
     latency_ms: Annotated[float, Field(ge=0, le=86_400_000, allow_inf_nan=False)] | None = None
     error: bool | Annotated[str, Field(max_length=200)] | None = None
     """Whether the call gave no answer; a text says why and counts as true."""
+    misrouted: bool | None = None
+    """Whether the request was judged to belong to another task."""
     idempotency_key: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     occurred_at: AwareDatetime | None = None
     """When it happened, with its time zone; orders values of one decision and metric."""
@@ -59,7 +63,9 @@ class FeedbackItem(BaseModel):
 
     @model_validator(mode="after")
     def _says_something(self) -> "FeedbackItem":
-        if self.metric in RESERVED_METRICS:
+        if self.metric in (*KEPT_METRICS, *PAIR_METRICS):
+            raise ValueError(f"metric {self.metric!r} is kept by Pointsman itself; name another one")
+        if self.metric in RESERVED_METRICS or self.metric == MISROUTED:
             raise ValueError(
                 f"metric {self.metric!r} has its own field; leave `metric` and `value` out for it"
             )
@@ -70,13 +76,19 @@ class FeedbackItem(BaseModel):
             self.cost_usd,
             self.latency_ms,
             self.error,
+            self.misrouted,
             self.input_tokens,
             self.output_tokens,
         )
         if all(value is None for value in reported):
-            raise ValueError("nothing is reported; give value, cost_usd, tokens, latency_ms or error")
+            raise ValueError("nothing is reported; give value, cost_usd, tokens, latency_ms, error or misrouted")
         if (self.input_tokens is None) != (self.output_tokens is None):
             raise ValueError("input_tokens and output_tokens belong together; give both")
+        if self.cached_input_tokens is not None and self.cached_input_tokens > (self.input_tokens or 0):
+            raise ValueError(
+                f"cached_input_tokens == {self.cached_input_tokens}, must be at most input_tokens; "
+                "they are a part of it"
+            )
         return self
 
 
@@ -138,14 +150,18 @@ def _values(
     cost = item.cost_usd
     if item.input_tokens is not None and item.output_tokens is not None:
         values += [("input_tokens", float(item.input_tokens)), ("output_tokens", float(item.output_tokens))]
+        if item.cached_input_tokens is not None:
+            values.append(("cached_input_tokens", float(item.cached_input_tokens)))
         if cost is None and price is not None:
-            cost = price.cost_usd(item.input_tokens, item.output_tokens)
+            cost = price.cost_usd(item.input_tokens, item.output_tokens, item.cached_input_tokens or 0)
     if cost is not None:
         values.append(("cost_usd", cost))
     if item.latency_ms is not None:
         values.append(("latency_ms", item.latency_ms))
     if item.error is not None:
         values.append(("error", float(item.error is not False)))
+    if item.misrouted is not None:
+        values.append((MISROUTED, float(item.misrouted)))
     return values
 
 
@@ -153,7 +169,7 @@ def _check_range(value: float, metric: str, index: int, definition: Experiment |
     if definition is None or metric != definition.reward.metric:
         return
     low, high = definition.reward.range
-    if not low <= value <= high:
+    if not low <= value <= high and definition.reward.outside == "refuse":
         raise InvalidRequest(
             f"item {index}: value == {value:g}, must be in [{low:g}, {high:g}]", "value", index
         )

@@ -70,6 +70,10 @@ class Recorder:
         self._urgent.set()
         return future
 
+    def record(self, rows: Sequence[FeedbackRow]) -> list[FeedbackReply]:
+        """The same for a caller that waits."""
+        return self.feedback(rows).result()
+
     def flush(self) -> None:
         """Commit everything queued so far; raises StoreDown if the store does not take it."""
         while self._decisions or self._calls:

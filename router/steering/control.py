@@ -6,16 +6,19 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from experiments.definition.experiment import Experiment
+from experiments.definition.first_shares import first_shares
 from experiments.definition.lifecycle import LIVE, ExperimentState, may_move
 from experiments.evidence.epochs import Epoch
 from router.clock import Clock
 from router.config.document import Document
+from router.config.prices import list_price
 from router.deciding.snapshot import champion_of
 from router.deciding.tasks import DEFAULT_TASK
 from router.errors import Conflict, EvidenceRefused, InvalidRequest, NotFound
 from router.keys import hash_key, new_key
 from router.steering.drafts import new_experiment
-from router.steering.series import price_version
+from router.steering.listed import list_costs
+from router.steering.series import follow_on, model_version, price_version
 from router.steering.successor import holdback
 from storage.errors import StoreConflict
 from storage.records import (
@@ -77,7 +80,7 @@ class Control:
 
     def report(self, name: str) -> StoredReport:
         """The newest report, or the frozen one of an ended experiment; raises NotFound before the first."""
-        report = self._store.report(self.experiment(name).id)
+        report = self._looked(self.experiment(name).id)
         if report is None:
             raise NotFound(f"experiment {name!r} has no report yet; it appears with the planner's next tick")
         return report
@@ -107,6 +110,7 @@ class Control:
         if row.state is ExperimentState.RUNNING:
             raise Conflict(f"experiment {name!r} is running already")
         _check_declared(row.definition, _document(state))
+        _check_shadow(row.definition, state)
         changed = self._moved(row, ExperimentState.RUNNING)
         if row.started_at_ms is None:
             changed = replace(changed, started_at_ms=self._clock())
@@ -159,8 +163,11 @@ class Control:
         self._commit(changes, entry)
         return Promotion(task, old, chosen, successor.name if successor else None, digest, forced)
 
-    def rollback(self, task: str, actor: str, why: str) -> RouteRow:
-        """Give a task its previous champion back and end the holdback that watched the newer one."""
+    def rollback(self, task: str, actor: str, why: str, dropped: tuple[int, ...] = ()) -> RouteRow:
+        """Give a task its previous champion back and end the holdback that watched the newer one.
+
+        `dropped` are the holdback's arms that were shown to do harm: they keep no conversation.
+        """
         _require_why(why)
         state = self._store.state()
         current = next((row for row in state.routes if row.task == task), None)
@@ -171,7 +178,8 @@ class Control:
         changes: list[Change] = [PutRoute(route)]
         for row in watching:
             if row.predecessor is not None:
-                ended = self._moved(row, ExperimentState.ROLLED_BACK, f"rolled back to {route.model}")
+                ended = self._moved(row, ExperimentState.ROLLED_BACK, f"rolled back to {route.model}: {why}")
+                ended = replace(ended, dropped=dropped or row.dropped)
                 changes += [PutExperiment(ended), CloseEpoch(row.id, self._clock()), *self._frozen(ended)]
         self._commit(changes, self._entry(actor, "rollback", f"{task}: {old} -> {route.model}", why))
         return replace(route, version=route.version + 1)
@@ -243,7 +251,7 @@ class Control:
 
     def _frozen(self, ended: ExperimentRow) -> list[FreezeReport]:
         """The newest report, closed with the experiment's end; none where no look was taken yet."""
-        report = self._store.report(ended.id)
+        report = self._looked(ended.id)
         if report is None or report.frozen:
             return []
         document = json.loads(report.body)
@@ -253,13 +261,16 @@ class Control:
     def _opening(self, row: ExperimentRow, state: State) -> list[Change]:
         """The epochs that start or resume an experiment."""
         now_ms, shares = self._clock(), row.definition.starting_shares
-        version = price_version(row.definition, _document(state))
+        document = _document(state)
+        prices, models = price_version(row.definition, document), model_version(row.definition, document)
         newest = next((epoch for epoch in state.epochs if epoch.experiment_id == row.id), None)
         if newest is None:
-            first = Epoch(row.id, 0, now_ms, shares, price_version=version, closed_at_ms=now_ms)
-            return [OpenEpoch(first), OpenEpoch(Epoch(row.id, 1, now_ms, shares, price_version=version))]
-        series = newest.cost_series + (newest.price_version != version)
-        return [OpenEpoch(Epoch(row.id, newest.number + 1, now_ms, newest.shares, series, version))]
+            first = Epoch(row.id, 0, now_ms, shares, 0, prices, now_ms, 0, models)
+            shares = first_shares(row.definition, list_costs(row.definition, document))
+            return [OpenEpoch(first), OpenEpoch(replace(first, number=1, shares=shares, closed_at_ms=None))]
+        series, model_series = follow_on(newest, prices, models)
+        number, kept = newest.number + 1, newest.shares
+        return [OpenEpoch(Epoch(row.id, number, now_ms, kept, series, prices, None, model_series, models))]
 
     def _route(
         self, state: State, task: str, model: str, source: RouteSource, actor: str
@@ -279,6 +290,11 @@ class Control:
             file_model=current.file_model if current else None,
         )
         return route, old
+
+    def _looked(self, experiment_id: int) -> StoredReport | None:
+        """The kept report, if it is one of a look: before that it holds a draft's plan only."""
+        report = self._store.report(experiment_id)
+        return report if report is not None and "verdict" in json.loads(report.body) else None
 
     def _entry(self, actor: str, action: str, subject: str, why: str = "") -> AuditEntry:
         return AuditEntry(self._clock(), actor, action, subject, why)
@@ -304,6 +320,24 @@ def _check_declared(definition: Experiment, document: Document) -> None:
         raise InvalidRequest(f"candidate {unknown[0]!r} is not declared in the configuration", "candidates")
 
 
+def _check_shadow(definition: Experiment, state: State) -> None:
+    """In mode shadow the control serves everybody, so it must be who serves anyway, and its copies must have prices."""
+    if definition.mode != "shadow":
+        return
+    document = _document(state)
+    champion = champion_of(definition.task, document, {row.task: row for row in state.routes})
+    if definition.control != champion:
+        raise Conflict(
+            f"mode shadow leaves the traffic alone, but {definition.control!r} is not the champion of "
+            f"{definition.task!r}, which is {champion!r}; make the champion the control"
+        )
+    for name in definition.candidates[1:]:
+        if list_price(name, document.models[name]) is None:
+            raise Conflict(
+                f"no price of {name!r} is known, so shadow_usd_per_day could not be kept; give models.{name}.price"
+            )
+
+
 def _require_why(why: str) -> None:
     if not why.strip():
         raise InvalidRequest("a reason is required; it goes into the audit record", "why")
@@ -320,6 +354,11 @@ def _promotable(row: ExperimentRow, evidence: dict[str, object], candidate: str 
         raise InvalidRequest(f"{chosen[:100]!r} is no candidate of {row.name!r}", "candidate")
     if chosen is None and force:
         raise InvalidRequest("force needs a candidate: name the one to promote", "candidate")
+    if row.definition.mode == "shadow":
+        raise EvidenceRefused(
+            "mode shadow promotes nobody: no user has seen the candidate's answers; start an experiment in mode ab "
+            "or earn, or name the champion by hand: pointsman set-route"
+        )
     if not force and (kind != "promote" or chosen != named):
         raise EvidenceRefused(f"the verdict is {kind}: {sentence}")
     assert chosen is not None

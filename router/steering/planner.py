@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from experiments.definition.lifecycle import LIVE, ExperimentState
+from experiments.definition.lifecycle import ExperimentState, ended
 from experiments.evidence.evidence import Evidence
 from experiments.verdict.progress import Progress
 from experiments.verdict.tick import Tick
@@ -19,7 +19,10 @@ from router.clock import Clock
 from router.config.document import Document
 from router.errors import PointsmanError
 from router.steering.control import Control
-from router.steering.look import CellCache, look, render_report, rendered
+from router.steering.look import drafted, look, render_report, rendered
+from router.steering.pooling import Neighbours
+from router.steering.reading import CellCache
+from router.steering.together import peers_of
 from storage.errors import LeaseLost, StoreConflict, StoreError
 from storage.records import (
     AuditEntry,
@@ -55,6 +58,7 @@ class _Act:
     """One look with everything that acting on it needs."""
 
     row: ExperimentRow
+    document: Document
     evidence: Evidence
     seen: Tick
     lease: Lease
@@ -70,6 +74,9 @@ class Planner:
         self._clock = clock
         self._lease: Lease | None = None
         self._memories: dict[int, _Memory] = {}
+        self._rows: tuple[ExperimentRow, ...] = ()
+        """All experiments at the beginning of the round."""
+        self._neighbours = Neighbours()
 
     def run_once(self) -> bool:
         """Tick all running experiments; False while another planner holds the lease. Raises StoreError."""
@@ -80,21 +87,25 @@ class Planner:
         state = self._store.state()
         if state.config is None:
             return True
-        document = Document.model_validate_json(state.config.body)
+        document, self._rows = Document.model_validate_json(state.config.body), state.experiments
         for row in state.experiments:
-            if row.state is ExperimentState.RUNNING:
-                try:
+            try:
+                if row.state is ExperimentState.RUNNING:
                     self._tick(row, document, self._lease)
-                except LeaseLost:
-                    self._lease = None
-                    return False
-                except StoreConflict:
-                    continue  # somebody acted on it meanwhile: the next tick sees the new state
-                except StoreError:
-                    raise
-                except Exception:  # one experiment that cannot be looked at must not stop the others
-                    _log.exception("experiment %s could not be looked at", row.name)
-        self._forget({row.id for row in state.experiments if row.state in LIVE})
+                elif row.state is ExperimentState.DRAFT:
+                    self._plan(row, document, state.config.version, self._lease)
+            except LeaseLost:
+                self._lease = None
+                return False
+            except StoreConflict:
+                continue  # somebody acted on it meanwhile: the next tick sees the new state
+            except StoreError:
+                raise
+            except Exception:  # one experiment that cannot be looked at must not stop the others
+                _log.exception("experiment %s could not be looked at", row.name)
+        self._forget({row.id for row in state.experiments if not ended(row.state)})
+        running = {row.id for row in state.experiments if row.state is ExperimentState.RUNNING}
+        self._neighbours.forget(running)
         return True
 
     def release(self) -> None:
@@ -107,10 +118,12 @@ class Planner:
     def _tick(self, row: ExperimentRow, document: Document, lease: Lease) -> None:
         now_ms = self._clock()
         memory = self._memories.setdefault(row.id, _Memory())
-        evidence, seen = look(self._store, row, document, now_ms, memory.cache)
+        pooled = self._neighbours.lent_to(row.id, row.definition)
+        evidence, seen = look(self._store, row, document, now_ms, memory.cache, pooled)
+        self._neighbours.note(row.id, row.definition, seen)
         if seen.progress != Progress.loads(self._store.progress(row.id)):
             self._store.put_progress(row.id, seen.progress.dumps(), lease, now_ms)
-        act = _Act(_dropping(row, seen), evidence, seen, lease, now_ms)
+        act = _Act(_dropping(row, seen), document, evidence, seen, lease, now_ms)
         self._render(act, memory)
         if self._ends(act):
             return
@@ -120,13 +133,25 @@ class Planner:
         if changes:
             self._store.commit(changes, _drop_entry(row, seen, now_ms), lease, now_ms)
 
+    def _plan(self, row: ExperimentRow, document: Document, config_version: int, lease: Lease) -> None:
+        """Keep a draft's plan where its report will be, once for each version of draft and configuration."""
+        memory, versions = self._memories.setdefault(row.id, _Memory()), (row.version, config_version)
+        if memory.rendered != versions:
+            body = drafted(row.definition, document)
+            self._store.put_report(row.id, body, lease, self._clock())
+            memory.rendered = versions
+
     def _render(self, act: _Act, memory: _Memory) -> None:
         """Write a new report if anything that it shows has changed."""
         fingerprint = _fingerprint(act.evidence, act.seen)
         if fingerprint != memory.rendered:
-            body = rendered(act.row, act.evidence, act.seen, act.now_ms)
-            self._store.put_report(act.row.id, body, act.lease, act.now_ms)
+            self._store.put_report(act.row.id, self._rendered(act, act.row), act.lease, act.now_ms)
             memory.rendered = fingerprint
+
+    def _rendered(self, act: _Act, row: ExperimentRow) -> str:
+        """The report of a look for the experiment as `row` says."""
+        peers = peers_of(self._store, self._rows, row.name)
+        return rendered(row, act.document, act.evidence, act.seen, act.now_ms, peers)
 
     def _ends(self, act: _Act) -> bool:
         """Act on a verdict that needs no approval: harm, an automatic promotion, a finished holdback."""
@@ -135,7 +160,7 @@ class Planner:
         control = Control(self._store, self._clock, act.lease)
         if verdict.kind is Kind.ROLL_BACK:
             if watching and self._is_champion(row, row.definition.candidates[1]):
-                control.rollback(row.definition.task, ACTOR, verdict.sentence)
+                control.rollback(row.definition.task, ACTOR, verdict.sentence, row.dropped)
             else:
                 self._finish(act, ExperimentState.ROLLED_BACK)
             return True
@@ -159,13 +184,13 @@ class Planner:
     def _finish(self, act: _Act, to: ExperimentState) -> None:
         """End an experiment on its own evidence."""
         sentence = act.seen.verdict.sentence
-        ended = replace(act.row, state=to, ended_at_ms=act.now_ms, ended_because=sentence)
+        finished = replace(act.row, state=to, ended_at_ms=act.now_ms, ended_because=sentence)
         changes: Sequence[Change] = [
-            PutExperiment(ended),
-            CloseEpoch(ended.id, act.now_ms),
-            FreezeReport(ended.id, rendered(ended, act.evidence, act.seen, act.now_ms)),
+            PutExperiment(finished),
+            CloseEpoch(finished.id, act.now_ms),
+            FreezeReport(finished.id, self._rendered(act, finished)),
         ]
-        entry = AuditEntry(act.now_ms, ACTOR, str(to), ended.name, sentence)
+        entry = AuditEntry(act.now_ms, ACTOR, str(to), finished.name, sentence)
         self._store.commit(changes, entry, act.lease, act.now_ms)
 
     def _forget(self, live: set[int]) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from experiments.definition.bandit import Bandit
 from experiments.definition.experiment import Experiment
 from experiments.definition.lifecycle import ExperimentState
 from router.steering.drafts import new_experiment
@@ -37,5 +38,7 @@ def _definition(parent: Experiment, name: str, old: str, new: str, share: float)
             "shares": None,
             "ramp": ramp,
             "traffic": 1.0,
+            "bandit": Bandit(),
+            "decision": parent.decision.model_copy(update={"alpha": max(parent.decision.alpha / 2, 1e-6)}),
         }
     )

@@ -66,7 +66,7 @@ class AiohttpTransport:
         self, target: Upstream, body: bytes, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         """The head of an answer; a connection that proves stale is replaced once."""
-        headers = {"Authorization": f"Bearer {target.key}"} if target.key else {}
+        headers = target.headers
         started_s = time.monotonic()
         try:
             try:

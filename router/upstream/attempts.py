@@ -8,25 +8,51 @@
 | upstream_5xx | status 500 to 599 | yes | 502, or 503 for 503 and 529 |
 | upstream_auth | status 401, 402, 403: our key, not the client's | yes | 502 |
 | not_configured | no key or no such model here | yes | 502 |
-| bad_reply | no chat answer: not JSON, no choices, cut, redirect | yes | 502 |
+| ineligible | the model's dialect cannot say what the request asks for | yes | 400 |
+| bad_reply | no answer: not JSON, no choices, cut, redirect | yes | 502 |
+| resting | its sites failed and are left alone for a while | yes | 503 |
+| over_quota | a limit of the configuration is reached | yes | 429 |
+| over_budget | the task has spent its money, and its budget says to refuse | no | 429 |
+| context_overflow | the prompt is too long, by the upstream's error | if `fallbacks_on` names one | that status |
+| content_refused | refused for its content | if `fallbacks_on` names one | the refusal |
 | upstream_refused | any other status below 500 | no | that status, the upstream's message |
 """
 
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 import orjson
 
-from router.errors import UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from router.config.availability import Cause
+from router.errors import Ineligible, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from router.upstream.transport import BrokenAnswer, ConnectFailed, TimedOut, TransportError, Upstream
 
 MAX_RETRY_AFTER_S = 3_600
 MAX_MESSAGE_CHARACTERS = 2_000
+INELIGIBLE = "ineligible"
 _ACCOUNT_STATUSES = (401, 402, 403)
 _BUSY_STATUSES = (503, 529)
 
 
+AGAIN = frozenset({"connect_error", "rate_limited", "upstream_5xx"})
+"""Failures that a further attempt at the same site may mend."""
+ELSEWHERE = AGAIN | {"timeout", "upstream_auth", "not_configured", "bad_reply", "over_quota"}
+"""Failures that another deployment of the model may mend."""
+_CAUSES: Mapping[str, Cause] = {
+    "context_overflow": "context_overflow", "content_refused": "refusal", "rate_limited": "rate_limited",
+    "over_quota": "rate_limited", "timeout": "timeout",
+}  # fmt: skip
+_OVERFLOWS = ("context_length_exceeded", "context_window_exceeded", "string_above_max_length")
+_OVERFLOW_WORDS = (
+    "context length", "context window", "prompt is too long", "maximum context", "too many tokens", "input is too long",
+    "exceed context limit",
+)  # fmt: skip
+"""Of upstreams that give such an error no code of its own."""
+_FILTERED = ("content_filter", "content_policy_violation", "moderation_blocked")
+
+
 class AttemptFailed(Exception):
-    """One attempt gave no answer: `code` for the ledger, `another` whether a fallback may mend it."""
+    """One attempt gave no answer: `code` for the ledger, `another` whether a usual fallback may mend it."""
 
     def __init__(self, code: str, error: UpstreamFailed, another: bool = True) -> None:
         super().__init__(code)
@@ -34,10 +60,45 @@ class AttemptFailed(Exception):
         self.error = error
         self.another = another
 
+    @property
+    def cause(self) -> Cause:
+        """By which the configuration may name other fallbacks."""
+        return _CAUSES.get(self.code, "error")
+
 
 def not_configured(model: str, what: str) -> AttemptFailed:
     """The server itself cannot call the model."""
     return AttemptFailed("not_configured", UpstreamFailed(f"model {model!r} cannot be called: {what}"))
+
+
+def ineligible(model: str, what: str) -> AttemptFailed:
+    """The request asks for something that this model's API has no words for."""
+    return AttemptFailed(INELIGIBLE, Ineligible(f"model {model!r} cannot serve this request: {what}"))
+
+
+def content_refused(model: str) -> AttemptFailed:
+    """The model refused in an answer of its own."""
+    return AttemptFailed(
+        "content_refused", UpstreamFailed(f"model {model!r} refused to answer"), another=False
+    )
+
+
+def resting(model: str, wait_s: float) -> AttemptFailed:
+    """All sites of a model are left alone."""
+    message = f"model {model!r} failed too often and is left alone for a while; try again later"
+    return AttemptFailed("resting", UpstreamFailed(message, 503, max(1, round(wait_s))))
+
+
+def over_quota(model: str, wait_s: float) -> AttemptFailed:
+    """A limit of the configuration is reached."""
+    message = f"model {model!r} is at the limit that its configuration sets; try again later"
+    return AttemptFailed("over_quota", UpstreamFailed(message, 429, max(1, round(wait_s))))
+
+
+def over_budget(task: str, wait_s: float) -> AttemptFailed:
+    """The task has spent its money."""
+    message = f"task {task!r} has spent what its budget allows by now; try again later"
+    return AttemptFailed("over_budget", UpstreamFailed(message, 429, max(1, round(wait_s))), another=False)
 
 
 def of_transport(model: str, error: TransportError) -> AttemptFailed:
@@ -79,7 +140,7 @@ def of_status(
         return bad_reply(model, f"unexpected status {status}")
     message = f"model {model!r} refused the request with status {status}"
     refused = UpstreamRefused(message, status, _shown_error(body, target), retry_after_s)
-    return AttemptFailed("upstream_refused", refused, another=False)
+    return AttemptFailed(_kind_of_refusal(status, body), refused, another=False)
 
 
 def read_retry_after(value: str | None, now_ms: int) -> int | None:
@@ -99,6 +160,20 @@ def read_retry_after(value: str | None, now_ms: int) -> int | None:
     except (ValueError, OverflowError):
         return None
     return min(max(0, round(seconds)), MAX_RETRY_AFTER_S)
+
+
+def _kind_of_refusal(status: int, body: bytes) -> str:
+    """What a refused request has too much of, as far as its error says it in OpenAI's or Anthropic's way."""
+    try:
+        error = orjson.loads(body)["error"]
+        code, message = str(error.get("code")), str(error.get("message")).lower()
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return "upstream_refused"
+    if code in _OVERFLOWS or (
+        status in (400, 413, 422) and any(words in message for words in _OVERFLOW_WORDS)
+    ):
+        return "context_overflow"
+    return "content_refused" if code in _FILTERED else "upstream_refused"
 
 
 def _shown_error(body: bytes, target: Upstream) -> bytes:

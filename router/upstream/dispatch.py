@@ -1,24 +1,39 @@
 """Dispatch: call the decided model, else its fallbacks, until one answers or the time is over.
 
-A pinned model has no fallbacks. While a fallback is left, an attempt may use two thirds of the remaining
-time, so that one hanging upstream does not use it all. A stream falls back until its first chunk; what
-comes after belongs to the relay.
+Each model is spoken to in its own dialect; one whose API cannot say what a request asks for is passed over.
+Which site is called when is the pursuit's business (router.upstream.pursuit). A stream falls back until its
+first chunk; what comes after belongs to the relay.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from router.config.document import Model
+from router.availability.chain import Chain
+from router.availability.fleet import Fleet
+from router.availability.quotas import Quotas
+from router.availability.sites import Site
+from router.availability.waits import Waits
 from router.deciding.choose import Decision
 from router.engine import Engine
-from router.upstream.account import Account, Monotonic
-from router.upstream.attempts import AttemptFailed, not_configured, of_status, of_transport, timed_out
-from router.upstream.chat import Chat
+from router.upstream.account import PRESENT, REFUSALS, Account, Monotonic, OnEnd, Presence
+from router.upstream.attempts import (
+    AttemptFailed,
+    content_refused,
+    ineligible,
+    not_configured,
+    of_status,
+    of_transport,
+    timed_out,
+)
+from router.upstream.call import Call
+from router.upstream.dialects.spoken import exchange_of
+from router.upstream.exchange import Exchange, Untranslatable
+from router.upstream.handoff import Handoff, Spoken, is_taken
+from router.upstream.pursuit import Pursuit, Refused
 from router.upstream.relay import Relay
-from router.upstream.replies import read_completion, write_completion
 from router.upstream.transport import (
     ConnectFailed,
     Deadlines,
@@ -44,10 +59,6 @@ class Limits:
     attempt_share: float = 2 / 3
     """Part of the remaining time for an attempt that has a fallback behind it."""
 
-    def deadlines(self, budget_s: float) -> Deadlines:
-        """Deadlines of an attempt that may take `budget_s`."""
-        return Deadlines(min(self.connect_s, budget_s), self.idle_s, budget_s)
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -60,7 +71,7 @@ class Answer:
 
 
 class Dispatcher:
-    """Calls models through one transport. `keys` maps a model's name to its upstream's key."""
+    """Calls models through one transport. `keys` maps a site's id, usually a model's name, to its upstream's key."""
 
     def __init__(
         self,
@@ -69,78 +80,86 @@ class Dispatcher:
         keys: Mapping[str, str],
         limits: Limits | None = None,
         monotonic: Monotonic = time.monotonic,
+        fleet: Fleet | None = None,
     ) -> None:
         self._engine = engine
         self._transport = transport
         self._keys = keys
-        self._limits = limits or Limits()
+        self._limits = limits = limits or Limits()
+        self._usual = Waits(limits.connect_s, limits.first_chunk_s, limits.idle_s)
         self._monotonic = monotonic
+        self.fleet = fleet or Fleet()
+        """What is known of the models' sites."""
+        self._quotas = Quotas(engine.store, engine.clock)
+        self.on_end: OnEnd | None = None
+        """Told of every call that has ended, in the event loop."""
 
-    async def answer(self, decision: Decision, chat: Chat) -> Answer:
-        """A whole answer; raises UpstreamFailed. The call row is queued in either case."""
+    async def answer(self, decision: Decision, call: Call, presence: Presence = PRESENT) -> Answer:
+        """A whole answer; raises UpstreamFailed. The call row is queued in either case.
 
-        async def whole(model: str, budget_s: float) -> Answer:
-            return await self._whole(account, chat, model, budget_s)
+        Once the client has left no other model is tried: nobody reads what it would cost.
+        """
+        with Account(self._engine, decision, call, self._monotonic, presence, self.on_end) as account:
+            pursuit: Pursuit[Answer] = self._pursuit(account, call, streamed=False)
 
-        with Account(self._engine, decision, chat, self._monotonic) as account:
-            answer = await self._chain(account, whole)
+            async def whole(site: Site, waits: Waits) -> Answer:
+                return await self._whole(account, call, site, waits, pursuit.chain)
+
+            answer = await pursuit.run(whole)
             account.settle(None)
             return answer
 
-    async def stream(self, decision: Decision, chat: Chat) -> Relay:
+    async def stream(self, decision: Decision, call: Call) -> Relay:
         """A stream whose first chunk is there; raises UpstreamFailed. The caller must close it."""
+        with Account(self._engine, decision, call, self._monotonic, PRESENT, self.on_end) as account:
+            pursuit: Pursuit[Relay] = self._pursuit(account, call, streamed=True)
 
-        async def begin(model: str, budget_s: float) -> Relay:
-            return await self._begin(account, chat, model, budget_s)
+            async def begin(site: Site, waits: Waits) -> Relay:
+                return await self._begin(account, call, site, waits)
 
-        with Account(self._engine, decision, chat, self._monotonic) as account:
-            return await self._chain(account, begin)
+            return await pursuit.run(begin)
 
-    async def _chain(self, account: Account, attempt: Callable[[str, float], Awaitable[_Got]]) -> _Got:
-        """Try the models in turn; the last failure is what the client sees."""
-        decision = account.decision
-        fallbacks = () if decision.reason == "override" else decision.fallbacks
-        models = tuple(dict.fromkeys((decision.model, *fallbacks)))
-        failure = timed_out(decision.model)
-        for model in models:
-            remaining_s = account.remaining_s()
-            if remaining_s <= 0:
-                break
-            share = 1.0 if model == models[-1] else self._limits.attempt_share
-            account.begin(model)
-            try:
-                return await attempt(model, remaining_s * share)
-            except AttemptFailed as error:
-                failure = error
-                if not error.another:
-                    break
-        account.settle(failure.code)
-        raise failure.error
+    def _pursuit(self, account: Account, call: Call, streamed: bool) -> Pursuit[_Got]:
+        self.fleet.follow(self._engine.snapshot)
+        return Pursuit(
+            account, self.fleet, self._quotas, self._usual, self._limits.attempt_share, streamed, call.route.needs,
+            self._monotonic,
+        )  # fmt: skip
 
-    async def _whole(self, account: Account, chat: Chat, model: str, budget_s: float) -> Answer:
-        """One attempt at a whole answer."""
-        target, body = self._prepare(account, chat, model)
+    async def _whole(self, account: Account, call: Call, site: Site, waits: Waits, chain: Chain) -> Answer:
+        """One attempt at a whole answer. A refusal is one, unless another model is named for refusals."""
+        exchange, target, body = self._prepare(account, call, site)
         try:
-            reply = await self._transport.call(target, body, self._limits.deadlines(budget_s))
-            if reply.status == 200:
-                return _answer(account, reply.body)
+            reply = await self._transport.call(target, body, _deadlines(waits, waits.attempt_s))
+            if reply.status == 200 or is_taken(site.model, reply.status):
+                answer = _answer(account, exchange, reply.body, self._engine.clock())
+                account.answered()
+                if account.finish in REFUSALS and chain.has("refusal"):
+                    raise Refused(content_refused(site.name), answer)
+                return answer
         except TransportError as error:
             raise _charged(account, error) from None
         account.free()
-        raise of_status(model, target, reply.status, reply.body, reply.retry_after, self._engine.clock())
+        now_ms = self._engine.clock()
+        raise of_status(
+            site.name, target, reply.status, exchange.error(reply.body), reply.retry_after, now_ms
+        )
 
-    async def _begin(self, account: Account, chat: Chat, model: str, budget_s: float) -> Relay:
-        """One attempt at a stream, up to its first chunk."""
-        target, body = self._prepare(account, chat, model)
+    async def _begin(self, account: Account, call: Call, site: Site, waits: Waits) -> Relay:
+        """One attempt at a stream, up to its first chunk; a stream that began may use all the time that is left."""
+        exchange, target, body = self._prepare(account, call, site)
+        if isinstance(exchange, Handoff):
+            return await self._begin_handoff(account, call, site, waits, (exchange, target, body))
         stream: UpstreamStream | None = None
-        deadlines = self._limits.deadlines(account.remaining_s())
+        deadlines = _deadlines(waits, account.remaining_s())
         try:
-            async with asyncio.timeout(min(self._limits.first_chunk_s, budget_s)):
+            async with asyncio.timeout(min(waits.first_token_s, waits.attempt_s)):
                 stream = await self._transport.stream(target, body, deadlines)
                 if stream.status != 200:
-                    raise await self._refusal(account, target, stream)
-                relay = Relay(account, chat, stream)
+                    raise await self._refusal(account, exchange, target, stream)
+                relay = Relay(account, exchange.events(account, call, self._engine.clock()), stream)
                 await relay.start()
+                account.answered()
                 return relay
         except BaseException as error:
             if stream is not None:
@@ -149,32 +168,63 @@ class Dispatcher:
                 raise _charged(account, error) from None
             if isinstance(error, TimeoutError):
                 account.lost()
-                raise timed_out(model) from None
+                raise timed_out(site.name) from None
             raise
 
-    async def _refusal(self, account: Account, target: Upstream, stream: UpstreamStream) -> AttemptFailed:
+    async def _begin_handoff(
+        self, account: Account, call: Call, site: Site, waits: Waits, asked: tuple[Handoff, Upstream, bytes]
+    ) -> Relay:
+        """One attempt at a hand-off whose answer the client wants as a stream."""
+        exchange, target, body = asked
+        now_ms = self._engine.clock()
+        try:
+            reply = await self._transport.call(target, body, _deadlines(waits, waits.attempt_s))
+        except TransportError as error:
+            raise _charged(account, error) from None
+        if reply.status != 200 and not is_taken(site.model, reply.status):
+            account.free()
+            raise of_status(site.name, target, reply.status, reply.body, reply.retry_after, now_ms)
+        relay = Relay(
+            account, exchange.events(account, call, now_ms), Spoken(exchange.read(reply.body, now_ms))
+        )
+        await relay.start()
+        account.answered()
+        return relay
+
+    async def _refusal(
+        self, account: Account, exchange: Exchange, target: Upstream, stream: UpstreamStream
+    ) -> AttemptFailed:
         """The failure that a stream's status says, with as much of its body as an error needs."""
         account.free()
         body = b""
         while len(body) < MAX_ERROR_BYTES and (piece := await stream.read()):
             body += piece
         now_ms = self._engine.clock()
-        return of_status(account.model, target, stream.status, body, stream.retry_after, now_ms)
+        return of_status(
+            account.model, target, stream.status, exchange.error(body), stream.retry_after, now_ms
+        )
 
-    def _prepare(self, account: Account, chat: Chat, name: str) -> tuple[Upstream, bytes]:
-        """Where to call a model, and with what."""
-        model = self._engine.snapshot.models.get(name)
-        if model is None:
-            account.free()
-            raise not_configured(name, "it is no longer declared")
-        return self._target(account, name, model), chat.body_for(model.model or name)
-
-    def _target(self, account: Account, name: str, model: Model) -> Upstream:
-        key = self._keys.get(name)
+    def _prepare(self, account: Account, call: Call, site: Site) -> tuple[Exchange, Upstream, bytes]:
+        """How and where to call a site, and with what."""
+        name, model = site.name, site.model
+        key = self._keys.get(site.id)
         if key is None and model.api_key_env is not None:
             account.free()
             raise not_configured(name, "the server has no key for it; tell the operator")
-        return Upstream(model.base_url + "/chat/completions", key)
+        try:
+            if model.kind == "human":
+                exchange: Exchange = Handoff(account.decision, model, call)
+            else:
+                exchange = exchange_of(model.dialect, call.endpoint)
+            return exchange, exchange.target(model, key), exchange.body(call, model.model or name, model)
+        except Untranslatable as error:
+            account.free()
+            raise ineligible(name, str(error)) from None
+
+
+def _deadlines(waits: Waits, total_s: float) -> Deadlines:
+    """Deadlines of an attempt that may take `total_s`."""
+    return Deadlines(min(waits.connect_s, total_s), waits.idle_s, total_s)
 
 
 def _charged(account: Account, error: TransportError) -> AttemptFailed:
@@ -185,10 +235,11 @@ def _charged(account: Account, error: TransportError) -> AttemptFailed:
     return of_transport(account.model, error)
 
 
-def _answer(account: Account, body: bytes) -> Answer:
+def _answer(account: Account, exchange: Exchange, body: bytes, now_ms: int) -> Answer:
     """The answer for the client, charged to the account; raises BrokenAnswer if it is none."""
-    completion = read_completion(body)
+    completion = exchange.read(body, now_ms)
     account.characters = completion.characters
     usage = account.charge(completion.usage)
-    written = write_completion(completion, account.decision.id, account.model, usage, account.cost_usd)
+    written = exchange.write(completion, account.decision.id, account.model, usage, account.cost_usd)
+    account.finish = completion.finish
     return Answer(written, account.model, account.cost_usd, account.fallback_from)

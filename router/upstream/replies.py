@@ -17,24 +17,40 @@ class Completion:
     usage: Usage | None
     characters: int
     """Length of what the model wrote, counted only where its usage is missing."""
+    finish: str = ""
+    """Why the model ended, in words of the chat API."""
 
 
-def read_completion(body: bytes) -> Completion:
-    """Check that a reply is a chat answer; raises BrokenAnswer otherwise."""
+def read_object(body: bytes) -> dict[str, Any]:  # reason: passed on as the upstream wrote it
+    """The JSON object that a reply must be; raises BrokenAnswer otherwise."""
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise BrokenAnswer("the reply is not JSON") from None
-    choices = fields.get("choices") if isinstance(fields, dict) else None
+    if not isinstance(fields, dict):
+        raise BrokenAnswer("the reply is no object")
+    return fields
+
+
+def read_completion(body: bytes) -> Completion:
+    """Check that a reply is a chat answer; raises BrokenAnswer otherwise."""
+    fields = read_object(body)
+    choices = fields.get("choices")
     if (
         not isinstance(choices, list)
         or not choices
         or not all(isinstance(choice, dict) for choice in choices)
     ):
         raise BrokenAnswer("the reply holds no choices")
-    usage = read_usage(fields.get("usage"))
+    return completion_of(fields, read_usage(fields.get("usage"), fields.get("service_tier")))
+
+
+def completion_of(fields: dict[str, Any], usage: Usage | None) -> Completion:  # reason: as read_object
+    """A chat answer whose choices are known to be there."""
+    choices = fields["choices"]
     characters = 0 if usage else sum(answer_characters(choice.get("message")) for choice in choices)
-    return Completion(fields, usage, characters)
+    finish = choices[0].get("finish_reason")
+    return Completion(fields, usage, characters, finish if isinstance(finish, str) else "")
 
 
 def write_completion(

@@ -8,6 +8,7 @@
 Messages are for clients: they name no host, URL, header or key.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,6 +38,8 @@ class Upstream:
 
     url: str
     key: str | None = field(default=None, repr=False)
+    """Named here so that it can be kept out of messages; it is sent with `headers`."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

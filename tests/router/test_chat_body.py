@@ -8,13 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 
+from router.config.document import Model
 from router.errors import InvalidRequest
-from router.upstream.chat import ALLOWED_FIELDS, MAX_NAME_CHARACTERS, Chat, newest_user_text, read_chat
+from router.upstream.call import Call
+from router.upstream.chat import ALLOWED_FIELDS, newest_user_text, read_chat
+from router.upstream.hints import MAX_NAME_CHARACTERS
 
 HELLO = [{"role": "user", "content": "hello"}]
+PLAIN = Model(base_url="http://127.0.0.1:9/v1")
 
 
-def read(headers: list[tuple[bytes, bytes]] | None = None, /, **fields: Any) -> Chat:
+def read(headers: list[tuple[bytes, bytes]] | None = None, /, **fields: Any) -> Call:
     """Read a body of these fields."""
     return read_chat(orjson.dumps({"model": "auto", "messages": HELLO, **fields}), headers or [])
 
@@ -44,19 +48,46 @@ def test_the_upstream_gets_its_own_name_of_the_model_and_what_was_sent() -> None
     """Everything of the list passes unchanged, except what is ours."""
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     chat = read(tools=tools, temperature=0.25, user="ada", seed=7, metadata={"queue": "x"}, store=True)
-    assert orjson.loads(chat.body_for("upstream/name")) == {
+    assert orjson.loads(chat.body_for("upstream/name", PLAIN)) == {
         "model": "upstream/name", "messages": HELLO, "tools": tools, "temperature": 0.25, "user": "ada", "seed": 7,
     }  # fmt: skip
+
+
+def test_the_operators_fields_go_before_the_clients() -> None:
+    """Two candidates may be one model with two settings, which no request can undo."""
+    eager = PLAIN.model_copy(
+        update={"extra_body": {"reasoning_effort": "high", "provider_option": {"x": [1]}}}
+    )
+    body = orjson.loads(read(reasoning_effort="low", seed=7).body_for("m", eager))
+    assert body == {
+        "model": "m", "messages": HELLO, "seed": 7, "reasoning_effort": "high", "provider_option": {"x": [1]},
+    }  # fmt: skip
+
+
+def test_a_further_field_reaches_only_the_models_that_allow_it() -> None:
+    """Allowed by one model of the configuration, it is no error; the others would refuse it, and do not get it."""
+    allowed = frozenset({"top_k", "min_p"})
+    chat = read_chat(
+        orjson.dumps({"model": "auto", "messages": HELLO, "top_k": 5, "min_p": 0.1}), (), True, allowed
+    )
+    some = PLAIN.model_copy(update={"allow_fields": ("top_k",)})
+    assert orjson.loads(chat.body_for("m", some)) == {"model": "m", "messages": HELLO, "top_k": 5}
+    assert orjson.loads(chat.body_for("m", PLAIN)) == {"model": "m", "messages": HELLO}
+    with pytest.raises(InvalidRequest) as caught:
+        read_chat(orjson.dumps({"model": "auto", "messages": HELLO, "top_p_k": 5}), (), True, allowed)
+    assert caught.value.field == "top_p_k"
 
 
 def test_a_stream_always_asks_for_usage_and_keeps_other_options() -> None:
     """Without usage there is no cost; whether the client sees it is another matter."""
     chat = read(stream=True, stream_options={"include_obfuscation": False})
-    options = orjson.loads(chat.body_for("m"))["stream_options"]
+    options = orjson.loads(chat.body_for("m", PLAIN))["stream_options"]
     assert options == {"include_obfuscation": False, "include_usage": True}
     assert (chat.stream, chat.wants_usage) == (True, False)
     assert read(stream=True, stream_options={"include_usage": True}).wants_usage
-    assert "stream_options" not in orjson.loads(read(stream_options={"include_usage": True}).body_for("m"))
+    assert "stream_options" not in orjson.loads(
+        read(stream_options={"include_usage": True}).body_for("m", PLAIN)
+    )
 
 
 def test_model_names_a_task_a_model_or_neither() -> None:
@@ -86,9 +117,10 @@ def test_a_header_goes_before_the_model_field_and_that_before_metadata() -> None
 def test_empty_names_count_as_not_given() -> None:
     """A client that always sends the header with an empty value names no unit, not the unit ''."""
     route = read(
-        [(b"x-pointsman-unit", b""), (b"x-session-id", b"")], user="", metadata={"session_id": ""}
-    ).route
-    assert (route.unit, route.session, route.user) == (None, None, None)
+        [(b"x-pointsman-unit", b""), (b"x-session-id", b""), (b"x-pointsman-covariate", b"")],
+        user="", metadata={"session_id": "", "covariate": ""},
+    ).route  # fmt: skip
+    assert (route.unit, route.session, route.user, route.covariate) == (None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +205,7 @@ def test_whatever_is_sent_is_either_refused_or_forwarded_within_the_list(
         chat = read_chat(orjson.dumps(body))
     except InvalidRequest:
         return
-    sent = orjson.loads(chat.body_for("m"))
+    sent = orjson.loads(chat.body_for("m", PLAIN))
     assert sent.keys() <= ALLOWED_FIELDS
     assert sent["model"] == "m"
     assert not sent.keys() & {"metadata", "store"}

@@ -6,26 +6,42 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from experiments.definition.bandit import Bandit, OfflineReward
 from experiments.definition.decision import Decision
 from experiments.definition.duration import text as duration_text
 from experiments.definition.experiment import Experiment
 from experiments.definition.guardrail import Guardrail
 from experiments.definition.objective import Objective
 from experiments.definition.reward import Reward
-from router.config.document import Document, Match, Model, Price, Task
+from router.config.availability import Budget, Cooldown, FallbacksOn, Limits, Timeouts
+from router.config.conditions import Condition, Rule, When
+from router.config.document import Classifier, Deployment, Document, Match, Model, Price, PriceTier, Task
 
 DOCS = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, type[BaseModel]] = {
     "The file": Document,
+    "`models.<name>.deployments[]`": Deployment,
+    "`models.<name>.limits`": Limits,
+    "`models.<name>.timeouts`": Timeouts,
+    "`tasks.<name>.fallbacks_on`": FallbacksOn,
+    "`tasks.<name>.budget`": Budget,
+    "`cooldown`": Cooldown,
     "`models.<name>`": Model,
     "`models.<name>.price`": Price,
+    "`models.<name>.price.tiers[]`": PriceTier,
     "`tasks.<name>`": Task,
     "`tasks.<name>.match`": Match,
+    "`routes[]`": Rule,
+    "`routes[].when`": When,
+    "`routes[].when.metadata.<key>`": Condition,
+    "`classifier`": Classifier,
     "`experiments.<name>`": Experiment,
     "`experiments.<name>.reward`": Reward,
     "`experiments.<name>.objective`": Objective,
     "`experiments.<name>.guardrails[]`": Guardrail,
     "`experiments.<name>.decision`": Decision,
+    "`experiments.<name>.bandit`": Bandit,
+    "`experiments.<name>.bandit.priors.<candidate>`": OfflineReward,
 }
 
 
@@ -47,6 +63,8 @@ def default_of(model: type[BaseModel], name: str) -> str:
         return "see below"
     if default is None:
         return "none"
+    if isinstance(default, bool):
+        return str(default).lower()
     if name == "window_ms":
         return duration_text(default)
     if isinstance(default, tuple | dict):

@@ -198,3 +198,30 @@ def test_leaving_a_stream_cuts_the_upstream_and_pays_for_what_came(
     assert call["cost_usd"] == pytest.approx((5 * 10 + 30) / 1e6)
     wait_until(lambda: len(servers["big"].left_after_s) == 1)
     assert servers["big"].left_after_s[0] < 1.0
+
+
+def test_everything_but_id_model_and_usage_passes_as_it_came(
+    servers: dict[str, UpstreamServer], house: House
+) -> None:
+    """Several choices, logprobs, deltas of tool calls, and fields that nobody here knows."""
+    logprobs = {
+        "content": [
+            {"token": "fo", "logprob": -0.0010000000474974513, "bytes": [102, 111], "top_logprobs": []}
+        ]
+    }
+    call = {
+        "index": 0,
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "add", "arguments": '{"a": 1e400'},
+    }
+    sent = [
+        chunk("fo", choices=[{"index": 1, "delta": {"content": "fo"}, "logprobs": logprobs, "finish_reason": None}]),
+        chunk(choices=[{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}], obfuscation="xyz"),
+        chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "tool_calls"}], service_tier="flex"),
+        chunk(finish="stop", index=1),
+    ]  # fmt: skip
+    servers["big"].will(stream(*map(event, sent), DONE))
+    got, decision = ask_stream(house, n=2, logprobs=True)
+    named = {"id": decision.id, "model": "big"}
+    assert got == [*({**{k: v for k, v in each.items() if k != "usage"}, **named} for each in sent), "[DONE]"]

@@ -30,6 +30,9 @@ def test_a_value_that_is_no_plain_number_is_refused_with_index_and_field(field: 
         ({"decision_id": "a"}, "nothing is reported"),
         ({"decision_id": "a", "metric": "m"}, "has no value"),
         ({"decision_id": "a", "metric": "cost_usd", "value": 1.0}, "own field"),
+        ({"decision_id": "a", "metric": "reward_unclipped", "value": 1.0}, "kept by Pointsman itself"),
+        ({"decision_id": "a", "metric": "reward_uncosted", "value": 1.0}, "kept by Pointsman itself"),
+        ({"decision_id": "a", "metric": "cost_usd_uncapped", "value": 1.0}, "kept by Pointsman itself"),
         ({"decision_id": "a", "value": 1.0, "api_base": "http://x"}, "api_base"),
         ({"decision_id": "a", "cost_usd": -0.1}, "cost_usd"),
         ({"decision_id": "a", "latency_ms": -1}, "latency_ms"),
@@ -81,6 +84,25 @@ def test_a_score_is_checked_against_its_declared_range() -> None:
     assert made.give(decision.id, value=5.0).state is FeedbackState.APPLIED
     with pytest.raises(InvalidRequest, match=r"\[1, 5\]"):
         made.give(decision.id, value=5.5)
+    made.close()
+
+
+def test_a_declared_clip_takes_every_number_and_says_what_counts() -> None:
+    """The bounds of every number still hold: what is not finite, or absurd, is refused as ever."""
+    clip = {"kind": "score", "range": [1, 5], "outside": "clip", "window": "1s"}
+    made = world(document(experiments={"cheaper": experiment(reward=clip)}))
+    decision = made.engine.route(BILLING)
+    reply = made.give(decision.id, value=250.0)
+    assert (reply.state, reply.effective) == (FeedbackState.APPLIED, 5.0)
+    assert reply.detail == "250 is outside [1, 5]: kept as it was sent, counted as 5"
+    made.clock.forward(1)
+    assert made.give(decision.id, value=-250.0).effective == 1.0
+    made.clock.forward(1)
+    inside = made.give(decision.id, value=3.0)
+    assert (inside.effective, inside.detail) == (3.0, "")
+    with pytest.raises(ValueError, match="less than or equal to"):
+        made.give(decision.id, value=1e10)
+    assert [row["value"] for row in made.store.export("feedback")] == [250.0, -250.0, 3.0]
     made.close()
 
 

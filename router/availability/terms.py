@@ -1,0 +1,34 @@
+"""Terms: what a task asks of availability, parents' settings and the file's included."""
+
+from dataclasses import dataclass
+
+from experiments.definition.names import ancestors
+from router.config.availability import Budget, FallbacksOn, Timeouts
+from router.config.document import Document, Task
+from router.deciding.tasks import DEFAULT_TASK
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Settings of one task."""
+
+    retries: int
+    timeouts: Timeouts | None = None
+    fallbacks_on: FallbacksOn | None = None
+    budget: Budget | None = None
+    budget_of: str = ""
+    """Task that states the budget: its children spend from the same money."""
+
+
+def terms_of(task: str, document: Document) -> Terms:
+    """The terms of a task; each is the nearest parent's that states it."""
+    retries, timeouts, fallbacks_on = document.retries, None, None
+    budget, budget_of = None, ""
+    for name in reversed(ancestors(task)) if task != DEFAULT_TASK else ():
+        settings = document.tasks.get(name, Task())
+        retries = retries if settings.retries is None else settings.retries
+        timeouts = settings.timeouts or timeouts
+        fallbacks_on = settings.fallbacks_on or fallbacks_on
+        if settings.budget is not None:
+            budget, budget_of = settings.budget, name
+    return Terms(retries, timeouts, fallbacks_on, budget, budget_of)

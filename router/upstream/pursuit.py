@@ -1,0 +1,226 @@
+"""The pursuit of an answer: one request's way through sites, retries and models, until one answers.
+
+At each model: its sites one after another, then retries at them, then the next model of the chain. A model
+whose sites all rest is passed over; if that leaves nobody at all, the decided model is asked in spite of it.
+While something else is left to try, an attempt may use two thirds of the remaining time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from router.availability.balancing import Stand
+from router.availability.chain import Chain
+from router.availability.fleet import Fleet
+from router.availability.quotas import Quotas, Ticket, budget_rule
+from router.availability.retrying import PATIENCE_S, SHORT_PATIENCE_S, wait_s
+from router.availability.sites import Served, Site
+from router.availability.terms import Terms
+from router.availability.waits import Waits, waits_of
+from router.config.availability import Budget
+from router.deciding.eligibility import lacking
+from router.deciding.needs import Needs
+from router.upstream.account import Account, Monotonic
+from router.upstream.attempts import (
+    AGAIN,
+    ELSEWHERE,
+    INELIGIBLE,
+    AttemptFailed,
+    ineligible,
+    not_configured,
+    over_budget,
+    over_quota,
+    resting,
+    timed_out,
+)
+from router.upstream.trail import SERVED
+
+LEAST_LEFT_S = 0.05
+"""Time that must be left after a wait for a retry to be worth it."""
+Got = TypeVar("Got")
+
+
+class Refused(AttemptFailed, Generic[Got]):
+    """A model refused in an answer, and another one is named for that case; the answer may still have to do."""
+
+    def __init__(self, failure: AttemptFailed, spare: Got) -> None:
+        super().__init__(failure.code, failure.error, failure.another)
+        self.spare = spare
+
+
+class Pursuit(Generic[Got]):
+    """The way of one request; `attempt` makes one call of one site within waits."""
+
+    def __init__(
+        self,
+        account: Account,
+        fleet: Fleet,
+        quotas: Quotas,
+        usual: Waits,
+        share: float,
+        streamed: bool,
+        needs: Needs | None,
+        monotonic: Monotonic,
+    ) -> None:
+        decision = account.decision
+        self._account = account
+        self._fleet = fleet
+        self._quotas = quotas
+        self._usual = usual
+        self._share = share
+        self._streamed = streamed
+        self._needs = needs
+        self._monotonic = monotonic
+        self._terms: Terms = fleet.terms(decision.task)
+        pinned = decision.reason in ("override", "shadow")
+        self.chain = Chain(decision.model, decision.fallbacks, self._terms.fallbacks_on, pinned)
+        self._failure: AttemptFailed | None = None
+        self._spare: tuple[Got, str] | None = None
+
+    async def run(self, attempt: Callable[[Site, Waits], Awaitable[Got]]) -> Got:
+        """Whatever answers first; raises UpstreamFailed, with the account settled, where nobody does."""
+        self._fleet.purse.earn()
+        account, model = self._account, self._account.decision.model
+        if self._terms.budget is not None:
+            await self._within_budget(self._terms.budget)
+        while self._goes_on() and (name := self.chain.next()) is not None:
+            try:
+                return await self._at_model(name, attempt)
+            except AttemptFailed as error:
+                self._note(error)
+        if account.attempts == 0 and self._failure is not None and self._failure.code == "resting":
+            try:
+                return await self._at_model(model, attempt, forced=True)
+            except AttemptFailed as error:
+                self._note(error)
+        if self._spare is not None:
+            answer, account.model = self._spare
+            account.passed(account.model, SERVED)
+            return answer
+        failure = self._failure or timed_out(model)
+        account.settle(failure.code)
+        raise failure.error
+
+    async def _within_budget(self, budget: Budget) -> None:
+        """Reserve money for the request; without any left the cheapest model goes first, or nobody does."""
+        account, served = self._account, self._fleet.served(self._account.decision.model)
+        need = account.need(served.sites[0].price if served is not None else None)
+        granted = await self._quotas.admit([budget_rule(self._terms.budget_of, budget)], need)
+        if isinstance(granted, Ticket):
+            account.reserve(granted)
+            return
+        self._fleet.count("over_budget")
+        pinned = account.decision.reason == "override"
+        if budget.then == "refuse" or pinned:
+            account.passed(account.decision.model, "over_budget")
+            account.settle("over_budget")
+            raise over_budget(self._terms.budget_of, granted).error
+        self.chain.reorder(self._fleet.cheapness)
+
+    def _note(self, error: AttemptFailed) -> None:
+        """The last failure is what the client sees, unless nothing but a word was amiss, or nobody was asked."""
+        if self._failure is None or error.code not in (INELIGIBLE, "resting"):
+            self._failure = error
+        if isinstance(error, Refused) and self._spare is None:
+            self._spare = (error.spare, self._account.model)
+        self.chain.failed(error.cause, error.another)
+        if not self.chain.last:
+            self._fleet.count("fallbacks")
+
+    def _goes_on(self) -> bool:
+        return self._account.remaining_s() > 0 and not self._account.left
+
+    async def _at_model(
+        self, name: str, attempt: Callable[[Site, Waits], Awaitable[Got]], forced: bool = False
+    ) -> Got:
+        """All that is tried at one model; raises the last AttemptFailed."""
+        model = self._declared(name)
+        tried: set[str] = set()
+        failure: AttemptFailed | None = None
+        retries = 0
+        while self._goes_on():
+            stand = self._fleet.pick(model, tried, self._monotonic(), self._streamed, forced)
+            if stand is not None:
+                try:
+                    return await self._at_site(model, stand, len(tried), attempt)
+                except AttemptFailed as error:
+                    tried.add(stand.site.id)
+                    failure = error
+                    if error.code not in ELSEWHERE:
+                        raise
+            elif failure is None:
+                raise self._resting(model)
+            elif tried and await self._waited(failure, retries):
+                retries += 1
+                tried.clear()
+            else:
+                raise failure
+        raise failure or timed_out(name)
+
+    async def _at_site(
+        self, model: Served, stand: Stand, tried: int, attempt: Callable[[Site, Waits], Awaitable[Got]]
+    ) -> Got:
+        """One attempt, unless a limit holds it back."""
+        account, site = self._account, stand.site
+        ticket = await self._admitted(site) if site.rules else None
+        if isinstance(ticket, float):
+            account.passed(site.id, "over_quota")
+            self._fleet.count("over_quota")
+            raise over_quota(model.name, ticket)
+        if tried:
+            self._fleet.count("moves")
+        account.begin(self._fleet.visit(stand, self._monotonic(), self._streamed, ticket))
+        try:
+            return await attempt(site, self._waits(model, tried + 1))
+        except AttemptFailed as error:
+            account.failed(error.code, error.error.retry_after_s)
+            raise
+
+    def _declared(self, name: str) -> Served:
+        """The model, if it may be called for this request."""
+        model = self._fleet.served(name)
+        if model is None:
+            self._account.passed(name, "not_configured")
+            raise not_configured(name, "it is no longer declared")
+        self._check_able(name, model)
+        return model
+
+    def _resting(self, model: Served) -> AttemptFailed:
+        self._account.passed(model.name, "resting")
+        return resting(model.name, self._fleet.rest_s(model, self._monotonic()))
+
+    def _check_able(self, name: str, model: Served) -> None:
+        """Hold models that only a cause named against what the request needs; the others were, before the draw."""
+        needs, site = self._needs, model.sites[0]
+        if needs is None or name == self._account.decision.model:
+            return
+        missing = lacking(site.model, site.price, needs)
+        if missing:
+            self._account.passed(name, INELIGIBLE)
+            raise ineligible(name, f"it lacks {missing}")
+
+    async def _admitted(self, site: Site) -> Ticket | float:
+        """Room within the site's limits, or the seconds until there may be some."""
+        return await self._quotas.admit(site.rules, self._account.need(site.price))
+
+    async def _waited(self, failure: AttemptFailed, retries: int) -> bool:
+        """Wait for a retry; False where none is worth it, allowed, or left."""
+        if failure.code not in AGAIN or retries >= self._terms.retries:
+            return False
+        patience_s = PATIENCE_S if self.chain.last else SHORT_PATIENCE_S
+        pause_s = wait_s(retries, failure.error.retry_after_s, patience_s, self._fleet.draw)
+        if pause_s is None or pause_s + LEAST_LEFT_S > self._account.remaining_s():
+            return False
+        if not self._fleet.purse.spend():
+            return False
+        self._fleet.count("retries")
+        await asyncio.sleep(pause_s)
+        return self._goes_on()
+
+    def _waits(self, model: Served, nth: int) -> Waits:
+        """Waits of an attempt; one that has something behind it leaves time for that."""
+        waits = waits_of(self._usual, self._terms.timeouts, model.timeouts)
+        remaining_s = self._account.remaining_s()
+        alone = self.chain.last and nth >= len(model.sites)
+        limit_s = remaining_s if alone else remaining_s * self._share
+        return Waits(waits.connect_s, waits.first_token_s, waits.idle_s, min(waits.attempt_s, limit_s))

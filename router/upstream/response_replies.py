@@ -1,0 +1,153 @@
+"""Answers of the responses API, whole and streamed.
+
+The answer's `id` is the decision's, as everywhere: it is what clients keep, and it refers to nothing that a
+provider stored. Text, tool calls and reasoning pass as the upstream wrote them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from router.errors import StreamBroken
+from router.upstream.account import Account
+from router.upstream.events import broken_text
+from router.upstream.replies import Completion, dump_reply, read_object
+from router.upstream.transport import BrokenAnswer
+from router.upstream.usage import Usage, read_response_usage, response_usage_fields
+
+_PREPARING = ("response.created", "response.in_progress", "response.queued")
+"""Events before the model writes: another model can still take over."""
+_FINAL = ("response.completed", "response.incomplete")
+_FAILED = ("response.failed", "response.cancelled", "error")
+_CUT = {"max_output_tokens": "length", "content_filter": "content_filter"}
+Fields = dict[str, Any]  # reason: passed on as the upstream wrote it
+
+
+@dataclass(frozen=True, slots=True)
+class Responded:
+    """How whole answers are read and written."""
+
+    def read(self, body: bytes) -> Completion:
+        """Check that a reply is an answer; raises BrokenAnswer otherwise."""
+        fields = read_object(body)
+        if not isinstance(fields.get("output"), list) or fields.get("status") not in (
+            "completed",
+            "incomplete",
+        ):
+            raise BrokenAnswer("the reply holds no finished output")
+        usage = read_response_usage(fields.get("usage"), fields.get("service_tier"))
+        return Completion(fields, usage, 0 if usage else _characters(fields["output"]), _finish(fields))
+
+    def write(
+        self, completion: Completion, decision_id: str, model: str, usage: Usage, cost_usd: float | None
+    ) -> bytes:
+        """The answer for the client: the decision's id, the model's name here, the cost."""
+        return dump_reply(_named(completion.fields, decision_id, model, usage, cost_usd))
+
+
+class ResponseEvents:
+    """The events of one streamed answer; see `router.upstream.events.Events`."""
+
+    def __init__(self, account: Account) -> None:
+        self.begun = False
+        self.done = False
+        self.usage: Usage | None = None
+        self.finish = ""
+        self._account = account
+        self._id = account.decision.id
+        self._model = account.model
+        self._final: Fields = {}
+        self._number = 0
+        self._held: list[bytes] = []
+
+    def take(self, data: bytes) -> list[bytes]:
+        """The event, renamed; those before the model writes wait for its first."""
+        event = read_object(data)
+        kind, response = event.get("type"), event.get("response")
+        if not isinstance(kind, str) or "\n" in kind or "\r" in kind:
+            raise BrokenAnswer("an event of the stream has no type")
+        if kind in _FAILED:
+            raise BrokenAnswer("the response failed")
+        number = event.get("sequence_number")
+        self._number = number if type(number) is int else self._number
+        if kind in _FINAL:
+            self._finalise(event, response)
+            return self._release([])
+        if isinstance(response, dict):
+            response["id"], response["model"] = self._id, self._model
+        delta = event.get("delta")
+        if kind.endswith(".delta") and isinstance(delta, str):
+            self._account.wrote(len(delta))
+        return self._release([_event(kind, event)], hold=kind in _PREPARING)
+
+    def complete(self) -> bool:
+        """The final event is there."""
+        return self.done
+
+    def last(self, usage: Usage, cost_usd: float | None) -> bytes:
+        """The final event, with its usage and cost."""
+        _named(self._final["response"], self._id, self._model, usage, cost_usd)
+        try:
+            return _event(self._final["type"], self._final)
+        except BrokenAnswer:  # nested deeper than can be written
+            return self.broken()
+
+    def broken(self) -> bytes:
+        """An error event; its `error` makes clients raise that know errors only from chat streams."""
+        words = {"code": StreamBroken.code, "message": broken_text(self._model), "param": None}
+        error = {"type": "error", **words, "sequence_number": self._number + 1}
+        return (
+            b"event: error\ndata: "
+            + orjson.dumps({**error, "error": {**words, "type": "upstream_error"}})
+            + b"\n\n"
+        )
+
+    def _finalise(self, event: Fields, response: object) -> None:
+        if not isinstance(response, dict):
+            raise BrokenAnswer("the final event holds no response")
+        self.usage = read_response_usage(response.get("usage"), response.get("service_tier"))
+        self.finish = _finish(response)
+        self._final, self.done = event, True
+
+    def _release(self, events: list[bytes], hold: bool = False) -> list[bytes]:
+        self._held += events
+        if hold and not self.begun:
+            return []
+        self.begun = True
+        released, self._held = self._held, []
+        return released
+
+
+def _named(fields: Fields, decision_id: str, model: str, usage: Usage, cost_usd: float | None) -> Fields:
+    fields["id"], fields["model"] = decision_id, model
+    fields["usage"] = response_usage_fields(fields.get("usage"), usage, cost_usd)
+    return fields
+
+
+def _event(kind: str, fields: Fields) -> bytes:
+    return b"event: " + kind.encode() + b"\ndata: " + dump_reply(fields) + b"\n\n"
+
+
+def _finish(fields: Fields) -> str:
+    """Why the model ended, in words of the chat API."""
+    details = fields.get("incomplete_details")
+    if fields.get("status") == "incomplete":
+        reason = details.get("reason") if isinstance(details, dict) else None
+        return _CUT.get(str(reason), "length")
+    kinds = {item.get("type") for item in fields.get("output") or () if isinstance(item, dict)}
+    return "tool_calls" if any(str(kind).endswith("_call") for kind in kinds) else "stop"
+
+
+def _characters(output: list[object]) -> int:
+    """Characters of text and arguments in the items of an answer."""
+    characters = 0
+    for item in output:
+        if not isinstance(item, dict):
+            continue
+        characters += len(item["arguments"]) if isinstance(item.get("arguments"), str) else 0
+        parts = item.get("content")
+        for part in parts if isinstance(parts, list) else ():
+            text = part.get("text") if isinstance(part, dict) else None
+            characters += len(text) if isinstance(text, str) else 0
+    return characters

@@ -1,0 +1,220 @@
+"""Limits and budgets: what all workers together send and spend, against real servers and shared ledgers."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.availability.quotas import DAY_MS, MINUTE_MS, Need, Quotas, Rule, Ticket
+from storage.errors import StoreUnavailable
+from storage.memory.store import MemoryStore
+from storage.sqlite.store import SqliteStore
+from tests.servers.asking import COST, QUICK, ask, failure
+from tests.servers.house import PRICES, House, document, upstreams
+from tests.servers.upstream import UpstreamServer, answer, status
+
+NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
+RPM = Rule("model:big:rpm", "attempts", MINUTE_MS, 60.0)
+ONE = Need(10, 0.0)
+Servers = dict[str, UpstreamServer]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Servers]:
+    """Two upstreams."""
+    with upstreams("big", "small") as servers:
+        yield servers
+
+
+@pytest.fixture
+def servers(running: Servers) -> Servers:
+    """The same, well-behaved at first."""
+    for server in running.values():
+        server.will(answer())
+        server.requests.clear()
+    return running
+
+
+@pytest.fixture
+def opened() -> Iterator[list[House]]:
+    """Houses to close."""
+    houses: list[House] = []
+    yield houses
+    for house in houses:
+        house.close()
+
+
+def house_of(
+    servers: Servers, big: dict[str, Any] | None = None, task: dict[str, Any] | None = None
+) -> House:
+    """A house at noon with fallback `small`; `task` are the settings of the task `math`."""
+    config = document({name: server.url for name, server in servers.items()})
+    config["models"]["big"] |= big or {}
+    config["tasks"]["math"] = task or {}
+    house = House(config, QUICK)
+    house.dispatcher._quotas._clock = lambda: NOON_MS
+    return house
+
+
+def asked(servers: Servers) -> list[int]:
+    """Requests that `big` and `small` got."""
+    return [len(servers[name].requests) for name in ("big", "small")]
+
+
+def test_at_its_limit_a_model_is_passed_over_for_the_fallback(servers: Servers, opened: list[House]) -> None:
+    """Three attempts a minute: the fourth request is answered all the same, charged to the decision."""
+    opened.append(house := house_of(servers, {"limits": {"rpm": 3}}))
+    assert [ask(house, "task/math").model for _ in range(5)] == ["big", "big", "big", "small", "small"]
+    assert asked(servers) == [3, 2]
+    assert house.dispatcher.fleet.counts["over_quota"] == 2
+    assert [call["diverted"] for call in house.calls()] == [False, False, False, True, True]
+
+
+def test_at_its_limit_a_pinned_model_is_a_429_that_says_when(servers: Servers, opened: list[House]) -> None:
+    """Within the minute there is room again."""
+    opened.append(house := house_of(servers, {"limits": {"rpm": 1}}))
+    ask(house, "big")
+    error = failure(house, "big")
+    assert (error.status, error.retry_after_s) == (429, 60)
+    assert asked(servers)[0] == 1
+    assert house.calls()[-1]["error"] == "over_quota"
+
+
+def test_a_deployment_at_its_limit_leaves_the_rest_to_the_others(
+    servers: Servers, opened: list[House]
+) -> None:
+    """Each place has limits of its own, beside those of the model."""
+    places = [{"limits": {"rpm": 2}}, {"base_url": servers["small"].url}]
+    opened.append(house := house_of(servers, {"deployments": places, "balance": "round_robin"}))
+    assert {ask(house, "big").model for _ in range(8)} == {"big"}
+    assert asked(servers) == [2, 6]
+
+
+@pytest.mark.parametrize(
+    "limits", [{"tpm": 300}, {"tokens_per_day": 300}, {"usd_per_day": 2.5 * COST["big"]}]
+)
+def test_tokens_and_money_are_counted_as_they_are_used(
+    servers: Servers, opened: list[House], limits: dict[str, float]
+) -> None:
+    """120 tokens an answer: after three of them 300 are passed, by no more than the answer under way."""
+    opened.append(house := house_of(servers, {"limits": limits}))
+    models = [ask(house, "task/math", max_tokens=20).model for _ in range(6)]
+    assert models == ["big"] * 3 + ["small"] * 3
+
+
+def test_what_a_refused_attempt_reserved_comes_back(servers: Servers, opened: list[House]) -> None:
+    """Tokens that nobody used are no tokens; the attempt itself counts."""
+    opened.append(house := house_of(servers, {"limits": {"tpm": 600}}))
+    servers["big"].will(*[status(500)] * 4, answer())
+    assert [ask(house, "task/math").model for _ in range(5)] == ["small"] * 4 + ["big"]
+
+
+def test_two_workers_share_a_limit_and_none_of_it_is_given_twice(tmp_path: Path) -> None:
+    """Two stores on one ledger file, as two processes have them: 60 a minute are 60 in all."""
+    stores = [SqliteStore(tmp_path / "ledger.db") for _ in range(2)]
+    workers = [Quotas(store, lambda: NOON_MS) for store in stores]
+
+    async def many(quotas: Quotas) -> int:
+        return sum([isinstance(await quotas.admit([RPM], ONE), Ticket) for _ in range(50)])
+
+    async def both() -> list[int]:
+        return list(await asyncio.gather(*map(many, workers)))
+
+    admitted = asyncio.run(both())
+    for store in stores:
+        store.close()
+    assert sum(admitted) == 60
+    assert min(admitted) > 5
+
+
+def test_a_new_minute_brings_a_new_allowance_and_keeps_a_debt() -> None:
+    """What was used beyond an estimate is taken off the next minute, not forgotten."""
+    now = [NOON_MS]
+    quotas = Quotas(MemoryStore(), lambda: now[0])
+    tpm = Rule("model:big:tpm", "tokens", MINUTE_MS, 100.0)
+
+    async def story() -> list[bool]:
+        ticket = await quotas.admit([tpm], Need(90, 0))
+        assert isinstance(ticket, Ticket)
+        ticket.settle(Need(150, 0))
+        seen = [isinstance(await quotas.admit([tpm], Need(10, 0)), Ticket)]
+        now[0] += MINUTE_MS
+        later = [await quotas.admit([tpm], Need(tokens, 0)) for tokens in (50, 10)]
+        return seen + [isinstance(each, Ticket) for each in later]
+
+    assert asyncio.run(story()) == [False, True, False]
+
+
+def test_without_the_store_traffic_flows_and_is_taken_off_later() -> None:
+    """A ledger that is away must not stop answers; the limit holds again when it is back."""
+
+    class Away(MemoryStore):
+        away = True
+
+        def take_allowance(self, name: str, period: int, wanted: float, most: float) -> float:
+            if self.away:
+                raise StoreUnavailable("away")
+            return super().take_allowance(name, period, wanted, most)
+
+    store = Away()
+    quotas = Quotas(store, lambda: NOON_MS)
+
+    async def admitted(times: int) -> int:
+        return sum([isinstance(await quotas.admit([RPM], ONE), Ticket) for _ in range(times)])
+
+    assert asyncio.run(admitted(20)) == 20
+    store.away = False
+    assert asyncio.run(admitted(100)) == 40
+
+
+# Budgets
+
+
+def test_at_the_end_of_its_money_a_task_goes_on_with_the_cheapest_model(
+    servers: Servers, opened: list[House]
+) -> None:
+    """Two answers of `big` are paid for; what follows costs a twelfth."""
+    budget = {"usd_per_day": 1.5 * COST["big"], "pacing": False}
+    opened.append(house := house_of(servers, task={"budget": budget}))
+    assert [ask(house, "task/math", max_tokens=20).model for _ in range(4)] == [
+        "big",
+        "big",
+        "small",
+        "small",
+    ]
+    assert house.dispatcher.fleet.counts["over_budget"] == 2
+    assert ask(house, "task/support").model == "big"
+
+
+def test_a_budget_may_refuse_instead(servers: Servers, opened: list[House]) -> None:
+    """429 with a time to come back; nothing is called, and the ledger says why."""
+    budget = {"usd_per_day": 0.5 * COST["big"], "pacing": False, "then": "refuse"}
+    opened.append(house := house_of(servers, task={"budget": budget}))
+    ask(house, "task/math", max_tokens=1)
+    error = failure(house, "task/math", max_tokens=1)
+    assert (error.status, error.retry_after_s) == (429, 3_600)
+    assert "budget" in str(error)
+    assert asked(servers) == [1, 0]
+    call = house.calls()[-1]
+    assert (call["error"], call["attempts"], call["cost_usd"]) == ("over_budget", 0, 0.0)
+
+
+def test_pacing_keeps_money_for_the_rest_of_the_day(servers: Servers, opened: list[House]) -> None:
+    """At noon a little more than half of it may be spent: 13 of 24 parts."""
+    budget = {"usd_per_day": 24 * COST["big"]}
+    opened.append(house := house_of(servers, task={"budget": budget}))
+    models = [ask(house, "task/math", max_tokens=20).model for _ in range(16)]
+    assert models.count("big") in (13, 14)
+    assert models == sorted(models)
+
+
+def test_children_of_a_task_spend_its_money(servers: Servers, opened: list[House]) -> None:
+    """Who gives `support` twenty dollars means billing questions as well."""
+    config = document({name: server.url for name, server in servers.items()})
+    config["tasks"]["support"] = {"budget": {"usd_per_day": 0.5 * COST["big"], "pacing": False}}
+    opened.append(house := House(config, QUICK))
+    assert ask(house, "task/support", max_tokens=1).model == "big"
+    assert ask(house, "task/support/billing", max_tokens=1).model == "small"
+    assert PRICES["small"] is not None
