@@ -4,7 +4,21 @@ from typing import Annotated
 
 import typer
 
-from api.commands import configuration, doctor, experiments, keys, ledger, power, replay, routes, server
+from api.commands import (
+    classify,
+    configuration,
+    doctor,
+    experiments,
+    import_,
+    keys,
+    ledger,
+    power,
+    replay,
+    route,
+    routes,
+    server,
+    simulate,
+)
 from api.commands.errors import Guarded
 from api.commands.options import Where
 
@@ -32,12 +46,17 @@ app.command("report")(experiments.report)
 app.command("power")(power.power)
 app.command("promote")(experiments.promote)
 app.command("rollback")(routes.rollback)
+app.command("route")(route.route)
 app.command("routes")(routes.routes)
 app.command("set-route")(routes.set_route)
 app.command("replay")(replay.replay)
+app.command("simulate")(simulate.simulate)
 app.command("export")(ledger.export)
 app.command("audit")(ledger.audit)
+app.command("decisions")(ledger.decisions)
 app.add_typer(keys.app, name="keys")
+app.add_typer(classify.app, name="classify")
+app.add_typer(import_.app, name="import")
 app.command("tick")(server.tick)
 app.command("doctor")(doctor.doctor)
 app.command("version")(server.version)

@@ -71,6 +71,11 @@ class RemoteTarget:
         body = self._read("GET", f"/v1/experiments/{_part(name)}/report?format={form}").decode()
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False) if form == "json" else body
 
+    def power(self, name: str, units_per_day: float | None) -> Fields:
+        """Units and days to a verdict, by the plan that the server's planner keeps."""
+        query = "" if units_per_day is None else f"?{urlencode({'units_per_day': units_per_day})}"
+        return self._json("GET", f"/v1/experiments/{_part(name)}/power{query}")
+
     def promote(self, name: str, why: str, candidate: str | None, force: bool) -> Fields:
         """Make a candidate the champion."""
         body = {"why": why, "candidate": candidate, "force": force}
@@ -87,6 +92,15 @@ class RemoteTarget:
         """Every task and its champion."""
         return self._list("/v1/routes", "routes")
 
+    def mix(self) -> str:
+        """The declared mix of tiers beside what the server decided since its start."""
+        mix = self._json("GET", "/v1/routes").get("mix")
+        return str(mix["sentence"]) if isinstance(mix, dict) and "sentence" in mix else ""
+
+    def explain(self, asked: Fields) -> Fields:
+        """What would become of a request."""
+        return self._json("POST", "/v1/explain", dict(asked))
+
     def set_route(self, task: str, model: str, why: str) -> Fields:
         """Name a champion by hand."""
         return self._json("PUT", f"/v1/routes/{quote(task, safe='/')}", {"model": model, "why": why})
@@ -94,6 +108,10 @@ class RemoteTarget:
     def audit(self, limit: int) -> list[Fields]:
         """The newest changes first."""
         return self._list(f"/v1/audit?limit={limit}", "entries")
+
+    def decision(self, decision_id: str) -> Fields:
+        """One decision from its choice to its feedback."""
+        return self._json("GET", f"/v1/decisions/{_part(decision_id)}")
 
     def export(self, kind: str, experiment: str | None) -> Iterator[str]:
         """Rows of the ledger as lines of JSON."""

@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     """Time between two ticks of the planner."""
     max_connections: Annotated[int, Field(ge=1, le=65_536)] = 1_000
     """Connections that one worker holds; further ones are answered 503."""
+    max_in_flight: Annotated[int, Field(ge=1, le=65_536)] = 500
+    """Requests to models that one worker has under way; further ones are answered 503 at once."""
     head_timeout_s: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 10.0
     """Time in which a client must have sent its request head."""
     body_timeout_s: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 30.0
@@ -57,7 +59,10 @@ def environment() -> Mapping[str, str]:
 
 def key_names(document: Document) -> list[str]:
     """Environment variables that the configuration's models take their keys from."""
-    return sorted({model.api_key_env for model in document.models.values() if model.api_key_env is not None})
+    models = document.models.values()
+    named = {model.api_key_env for model in models}
+    named |= {deployment.api_key_env for model in models for deployment in model.deployments}
+    return sorted(name for name in named if name is not None)
 
 
 def provider_keys(document: Document, environ: Mapping[str, str]) -> dict[str, str]:

@@ -145,7 +145,7 @@ class _Run:
         control = Control(self._store, self._clock)
         control.create(self._definition, ACTOR)
         control.start(self._definition.name, ACTOR)
-        self._engine = Engine(self._store, _SIGNER, clock=self._clock, follow=False)
+        self._engine = Engine(self._store, _SIGNER, clock=self._clock, follow=False, behind=False)
         self._planner = Planner(self._store, ACTOR, self._clock)
         self._request = RouteRequest(task=self._definition.task)
         self._served: Floats = np.zeros((len(models), 3))

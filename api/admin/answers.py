@@ -1,18 +1,28 @@
 """Rows of the store as the wire shows them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 
+import orjson
 from pydantic import BaseModel, TypeAdapter
 
+from api.admin.route_schemas import ExplainAnswer
 from api.admin.schemas import (
     AuditLine,
     CandidateShare,
     ExperimentAnswer,
     KeyEntry,
+    MixEntry,
     RouteEntry,
     TrafficLine,
 )
+from api.serving.decisions import parse_route
+from experiments.definition.lifecycle import ended
 from experiments.evidence.epochs import Epoch
+from router.config.document import Document
+from router.steering.mix import mix_of
+from router.steering.preview import preview
+from router.steering.together import discovered
 from storage.records import AuditEntry, ExperimentRow, KeyRow, RouteRow, StoredReport, TrafficCount
 from storage.store import Store
 
@@ -24,6 +34,12 @@ class _Verdict(BaseModel):
     candidate: str | None = None
 
 
+class _Sentence(BaseModel):
+    """What lists show of a plan."""
+
+    sentence: str
+
+
 class _Seen(BaseModel):
     """What lists show of a report, which is empty where a promotion was forced before the first one.
 
@@ -32,6 +48,7 @@ class _Seen(BaseModel):
 
     verdict: _Verdict = _Verdict()
     units: int | None = None
+    plan: _Sentence | None = None
 
 
 _SEEN = TypeAdapter(_Seen)
@@ -42,17 +59,21 @@ def experiment_answers(store: Store) -> list[ExperimentAnswer]:
     state = store.state()
     epochs = {epoch.experiment_id: epoch for epoch in state.epochs}
     rows = sorted(state.experiments, key=lambda row: row.created_at_ms, reverse=True)
-    return [experiment_answer(row, epochs.get(row.id), store.report(row.id)) for row in rows]
+    found = discovered(store, rows)
+    return [
+        experiment_answer(row, epochs.get(row.id), store.report(row.id), found.get(row.name)) for row in rows
+    ]
 
 
 def one_experiment(store: Store, row: ExperimentRow) -> ExperimentAnswer:
     """One experiment as it stands now."""
     epochs = store.epochs(row.id)
-    return experiment_answer(row, epochs[-1] if epochs else None, store.report(row.id))
+    found = discovered(store, store.state().experiments).get(row.name)
+    return experiment_answer(row, epochs[-1] if epochs else None, store.report(row.id), found)
 
 
 def experiment_answer(
-    row: ExperimentRow, epoch: Epoch | None, report: StoredReport | None
+    row: ExperimentRow, epoch: Epoch | None, report: StoredReport | None, discovery: bool | None
 ) -> ExperimentAnswer:
     """An experiment with the shares of its newest epoch and the verdict of its newest report."""
     definition = row.definition
@@ -68,6 +89,10 @@ def experiment_answer(
         verdict=seen.verdict.kind if seen is not None else None,
         leader=seen.verdict.candidate if seen is not None else None,
         units=seen.units if seen is not None else None,
+        plan=seen.plan.sentence
+        if seen is not None and seen.plan is not None and not ended(row.state)
+        else None,
+        discovery=discovery,
         epoch=epoch.number if epoch is not None else None,
         shares=[
             CandidateShare(candidate=candidate, share=share, dropped=arm in row.dropped)
@@ -94,6 +119,31 @@ def route_entry(task: str, champion: str, row: RouteRow | None) -> RouteEntry:
         changed_at_ms=row.changed_at_ms if row else None,
         changed_by=row.changed_by if row else None,
         previous=row.previous if row else None,
+    )
+
+
+def mix_entry(store: Store, counts: Sequence[int]) -> MixEntry | None:
+    """The declared mix beside decisions by tier; None where none is declared."""
+    config = store.state().config
+    mix = mix_of(Document.model_validate_json(config.body).mix, counts) if config is not None else None
+    return None if mix is None else MixEntry.model_validate(asdict(mix), strict=False)
+
+
+def explained(store: Store, asked: Mapping[str, object], now_ms: int) -> ExplainAnswer:
+    """What would become of a request; `asked` is a body of /v1/route."""
+    seen = preview(store, parse_route(orjson.dumps(asked)), now_ms)
+    decision = seen.decision
+    return ExplainAnswer(
+        model=decision.model,
+        candidate=decision.candidate,
+        experiment=decision.experiment,
+        task=decision.task,
+        task_reason=decision.task_reason,
+        propensity=decision.propensity,
+        reason=decision.reason,
+        explanation=decision.explanation,
+        fallbacks=list(decision.fallbacks),
+        considered=list(seen.considered),
     )
 
 

@@ -10,16 +10,19 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from api.admin.access import Needs
+from api.admin.route_schemas import RouteAnswer, RouteBody
 from api.admin.schemas import (
     ChatAnswer,
     ChatBody,
+    EmbeddingsAnswer,
+    EmbeddingsBody,
     ErrorAnswer,
     FeedbackAnswer,
     FeedbackBody,
     Health,
     ModelList,
-    RouteAnswer,
-    RouteBody,
+    ResponsesAnswer,
+    ResponsesBody,
 )
 from api.serving.hot import HOT_ROUTES
 from storage.records import Scope
@@ -87,6 +90,16 @@ def _front_paths(schemas: Json) -> Json:
     return {
         "/v1/chat/completions": {
             "post": _operation("chat", "traffic", "Chat completion", schemas, ChatAnswer, ChatBody, 200)
+        },
+        "/v1/embeddings": {
+            "post": _operation(
+                "embeddings", "traffic", "Embeddings", schemas, EmbeddingsAnswer, EmbeddingsBody, 200
+            )
+        },
+        "/v1/responses": {
+            "post": _operation(
+                "responses", "traffic", "Response without state", schemas, ResponsesAnswer, ResponsesBody, 200
+            )
         },
         "/v1/models": {
             "get": _operation("models", "traffic", "Names that `model` may hold", schemas, ModelList)

@@ -13,7 +13,8 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from api.admin.access import Viewer, With
-from api.admin.answers import experiment_answers, route_entry
+from api.admin.answers import experiment_answers, mix_entry, route_entry
+from api.serving.metrics import tiers_of
 
 ReportFormat = Literal["json", "html", "text", "csv"]
 STATIC = Path(__file__).resolve().parents[2] / "dashboards" / "static"
@@ -46,7 +47,9 @@ def index(_: Viewer, services: With) -> HTMLResponse:
     answers = experiment_answers(services.store)
     experiments = [answer.model_dump(mode="json", by_alias=True) for answer in answers]
     routes = [route_entry(*entry).model_dump(mode="json") for entry in services.control.routes()]
-    return HTMLResponse(render_html(experiments, routes), headers=PAGE_HEADERS)
+    mix = mix_entry(services.store, tiers_of(services.counters.totals()))
+    page = render_html(experiments, routes, None if mix is None else mix.model_dump(mode="json"))
+    return HTMLResponse(page, headers=PAGE_HEADERS)
 
 
 @router.get("/docs", include_in_schema=False)

@@ -12,14 +12,28 @@ from api.admin.access import Admin, Viewer, With
 from api.admin.answers import (
     audit_line,
     experiment_answers,
+    explained,
     key_entry,
+    mix_entry,
     one_experiment,
     route_entry,
     traffic_lines,
 )
 from api.admin.pages import ReportFormat, preferred, rendered
-from api.admin.schemas import AuditList, ExperimentAnswer, ExperimentList, KeyList, RouteList, TrafficList
+from api.admin.route_schemas import ExplainAnswer, RouteBody
+from api.admin.schemas import (
+    AuditList,
+    ExperimentAnswer,
+    ExperimentList,
+    KeyList,
+    RouteList,
+    TrafficList,
+)
+from api.admin.stories import DecisionStory, decision_story
 from api.serving import metrics
+from experiments.planning.days import Plan
+from router.clock import machine_clock
+from router.steering.planned import planned
 from storage.exported import ExportKind
 
 router = APIRouter()
@@ -54,10 +68,32 @@ def read_report(
     return rendered(report.body, format or preferred(accept))
 
 
+@router.get("/v1/experiments/{name}/power", tags=["reading"])
+def read_power(
+    name: str, _: Viewer, services: With, units_per_day: Annotated[float | None, Query()] = None
+) -> Plan:
+    """Units and days to a verdict, at the experiment's own pace or at `units_per_day` units of its task.
+
+    It rests on the plan that the planner keeps of every draft and renews with every report.
+    """
+    return planned(services.store, name, units_per_day)
+
+
 @router.get("/v1/routes", tags=["reading"])
 def list_routes(_: Viewer, services: With) -> RouteList:
     """Every declared task and the model that serves it outside experiments, the default first."""
-    return RouteList(routes=[route_entry(*entry) for entry in services.control.routes()])
+    routes = [route_entry(*entry) for entry in services.control.routes()]
+    return RouteList(routes=routes, mix=mix_entry(services.store, metrics.tiers_of(services.counters.totals())))
+
+
+@router.post("/v1/explain", tags=["reading"])
+def explain(body: RouteBody, _: Viewer, services: With) -> ExplainAnswer:
+    """Which model a request would get now, and why; nothing is decided or recorded.
+
+    A body rather than a query: prompts do not belong into URLs, which are logged.
+    """
+    asked = body.model_dump(exclude_none=True, exclude_unset=True)
+    return explained(services.store, asked, machine_clock())
 
 
 @router.get("/v1/traffic", tags=["reading"])
@@ -71,6 +107,12 @@ def read_traffic(_: Viewer, services: With) -> TrafficList:
 def read_audit(_: Viewer, services: With, limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> AuditList:
     """Who changed what, when and why; the newest first."""
     return AuditList(entries=[audit_line(entry) for entry in services.store.audit(limit)])
+
+
+@router.get("/v1/decisions/{decision_id}", tags=["reading"])
+def read_decision(decision_id: str, _: Viewer, services: With) -> DecisionStory:
+    """One decision: what was decided and why, every attempt, what came back, what was reported."""
+    return decision_story(services.store, decision_id)
 
 
 @router.get("/v1/export", tags=["reading"], response_class=StreamingResponse)

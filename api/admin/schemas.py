@@ -4,17 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.serving.decisions import MAX_METADATA, MAX_NAME_CHARACTERS, MAX_TIER, MAX_UNIT_CHARACTERS
 from experiments.definition.experiment import Experiment, Mode, Unit
 from experiments.definition.lifecycle import ExperimentState
 from experiments.definition.names import Name
-from router.deciding.choose import Reason
-from router.deciding.tasks import TaskReason
 from router.recording.feedback import FeedbackItem
 from storage.records import FeedbackState, RouteSource, Scope
 
-UnitText = Annotated[str, Field(max_length=MAX_UNIT_CHARACTERS)]
-NameText = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
 Why = Annotated[str, Field(max_length=1_000)]
 
 
@@ -22,47 +17,6 @@ class Wire(BaseModel):
     """Base of all shapes: frozen and strict."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
-
-
-class RouteBody(Wire):
-    """A request for a decision; every field is optional."""
-
-    task: NameText | None = None
-    """Task named by the caller; otherwise rules on metadata and text find it."""
-    metadata: Annotated[dict[str, str], Field(max_length=MAX_METADATA)] | None = None
-    """What metadata rules look at."""
-    text: str | None = None
-    """What keyword rules look at; it is not stored."""
-    unit: UnitText | None = None
-    """What is assigned and kept together, where it is neither the session nor the user."""
-    session_id: UnitText | None = None
-    user: UnitText | None = None
-    override: NameText | None = None
-    """Model to use whatever experiments run; it is left out of them."""
-    tier: Annotated[int, Field(ge=1, le=MAX_TIER)] | None = None
-    """Class of models to use whatever experiments run."""
-
-
-class RouteAnswer(Wire):
-    """One decision and everything that explains it."""
-
-    decision_id: str
-    """Signed; feedback for this decision names it."""
-    model: str
-    """The model to call."""
-    candidate: str | None
-    """The same model, where an experiment decided."""
-    experiment: str | None
-    task: str
-    task_reason: TaskReason
-    propensity: float
-    """Probability with which this unit was given this candidate."""
-    reason: Reason
-    explanation: str
-    fallbacks: list[str]
-    """Models to try in this order when the decided one gives no answer."""
-    degraded: bool
-    """Taken without a fresh view of the ledger; left out of the statistics."""
 
 
 class FeedbackResult(Wire):
@@ -102,7 +56,7 @@ class ErrorAnswer(Wire):
 
 
 class ChatBody(BaseModel):
-    """OpenAI's chat completion request; fields that are not listed go to the model as they are."""
+    """OpenAI's chat completion request; the model gets its further fields, a field it does not have is refused."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -124,6 +78,54 @@ class ChatAnswer(BaseModel):
     model: str
     choices: list[dict[str, Any]]  # reason: OpenAI's shape, passed on
     usage: dict[str, Any] | None = None  # reason: OpenAI's shape, passed on
+
+
+class EmbeddingsBody(BaseModel):
+    """OpenAI's embeddings request."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    """As in chat completions."""
+    input: str | list[str] | list[int] | list[list[int]]
+    user: str | None = None
+
+
+class EmbeddingsAnswer(BaseModel):
+    """OpenAI's embeddings, with the decision id as `id`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    object: Literal["list"]
+    model: str
+    data: list[dict[str, Any]]  # reason: OpenAI's shape, passed on
+    usage: dict[str, Any]  # reason: OpenAI's shape, passed on
+
+
+class ResponsesBody(BaseModel):
+    """OpenAI's responses request; what refers to a stored response is refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    """As in chat completions."""
+    input: str | list[dict[str, Any]]  # reason: OpenAI's shape, passed on
+    stream: bool = False
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+class ResponsesAnswer(BaseModel):
+    """OpenAI's response; `id` is the decision id, `usage.cost` the price of the answer in US dollars."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    object: Literal["response"]
+    model: str
+    output: list[dict[str, Any]]  # reason: OpenAI's shape, passed on
+    usage: dict[str, Any]  # reason: OpenAI's shape, passed on
 
 
 class ModelEntry(BaseModel):
@@ -171,6 +173,10 @@ class ExperimentAnswer(Wire):
     """Candidate that the verdict names."""
     units: int | None
     """Units assigned, by the newest report."""
+    plan: str | None
+    """When a verdict is likely, at the pace so far; None before the planner's first look and after the end."""
+    discovery: bool | None
+    """Whether it is one of the discoveries at its alpha among all that run (e-BH); None unless it runs."""
     epoch: int | None
     shares: list[CandidateShare]
     """Shares of the newest epoch; the configured ones before the start."""
@@ -204,10 +210,34 @@ class RouteEntry(Wire):
     previous: str | None
 
 
+class TierEntry(Wire):
+    """One tier of the mix; 0 stands for models without a tier."""
+
+    tier: int
+    declared: float
+    decisions: int
+    share: float | None
+    """None while nothing was served."""
+
+
+class MixEntry(Wire):
+    """The declared mix of tiers beside what this server has decided since its start."""
+
+    tiers: list[TierEntry]
+    decisions: int
+    p_value: float | None
+    """Of the counts against the declared shares."""
+    drift: bool
+    """Whether chance does not explain the difference, and it is 5 points or more."""
+    sentence: str
+
+
 class RouteList(Wire):
     """The routing table."""
 
     routes: list[RouteEntry]
+    mix: MixEntry | None = None
+    """None where no mix is declared."""
 
 
 class AuditLine(Wire):

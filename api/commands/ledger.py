@@ -1,11 +1,12 @@
-"""export, audit: what the ledger holds."""
+"""export, audit, decisions: what the ledger holds."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 import typer
 
 from api.commands.opening import target
-from api.commands.output import Columns, Form, show, time_text
+from api.commands.output import Columns, Form, show, show_one, time_text
 
 _COLUMNS: Columns = {
     "at (UTC)": lambda row: time_text(row["at_ms"]),
@@ -44,3 +45,35 @@ def export(
     with target(ctx) as found:
         for line in found.export(kind, experiment):
             typer.echo(line)
+
+
+def decisions(
+    ctx: typer.Context,
+    decision_id: Annotated[str, typer.Argument(metavar="ID", help="A decision's id, as replies show it.")],
+    form: Form = "text",
+) -> None:
+    """Show one decision: what was decided and why, every attempt, what came back, what was reported."""
+    with target(ctx) as found:
+        story = found.decision(decision_id)
+    show_one(story, "\n".join(_told(story)), form)
+
+
+def _told(story: Mapping[str, Any]) -> Iterator[str]:  # reason: an answer in JSON
+    """The story in lines, the oldest first."""
+    share = f", share {story['propensity']:.3g}" if story["experiment"] else ""
+    owner = (
+        f", experiment {story['experiment']} (epoch {story['epoch']}{share})" if story["experiment"] else ""
+    )
+    yield f"{time_text(story['decided_at_ms'])}  task {story['task']} ({story['found']}) -> {story['model']}{owner}"
+    yield f"  {story['reason']}: {story['explanation']}"
+    for step in story["tried"]:
+        yield f"  {step['at_ms']:>6} ms  {step['where']}: {step['code']}"
+    call = story["call"]
+    if call is None:
+        yield "  no call recorded: the caller called the model itself, or the call is under way"
+    else:
+        cost = "unknown" if call["cost_usd"] is None else f"${call['cost_usd']:.6g}"
+        end = f"failed with {call['error']}" if call["error"] else f"served by {call['served_model']}"
+        yield f"  {end} after {call['latency_ms']:.0f} ms, cost {cost}"
+    for each in story["feedback"]:
+        yield f"  {time_text(each['received_at_ms'])}  feedback {each['metric']} {each['value']:g}: {each['state']}"

@@ -1,17 +1,20 @@
 """Commands on the store itself, without a server; running servers follow within two seconds."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import get_args
 
 import orjson
 from pydantic import BaseModel
 
 from api.admin import answers
+from api.admin.stories import decision_story
 from api.commands.options import actor
 from api.commands.output import Fields
 from api.commands.target import Move, ReportForm
 from experiments.definition.lifecycle import LIVE
 from router.clock import machine_clock
+from router.engine import TIERS
 from router.errors import InvalidRequest
 from router.steering.control import Control
 from storage.exported import export_kind
@@ -51,6 +54,12 @@ class LocalTarget:
             return render_report(self._store, name, machine_clock())
         return self._control.report(name).body
 
+    def power(self, name: str, units_per_day: float | None) -> Fields:
+        """Units and days to a verdict, planned now on what the store holds."""
+        from router.steering.forecast import forecast
+
+        return asdict(forecast(self._store, name, units_per_day, machine_clock()))
+
     def promote(self, name: str, why: str, candidate: str | None, force: bool) -> Fields:
         """Make a candidate the champion."""
         done = self._control.promote(name, actor(), why, candidate, force)
@@ -72,6 +81,17 @@ class LocalTarget:
         """Every task and its champion."""
         return [_fields(answers.route_entry(*entry)) for entry in self._control.routes()]
 
+    def mix(self) -> str:
+        """The declared mix of tiers; what is served is counted by the servers."""
+        mix = answers.mix_entry(self._store, [0] * TIERS)
+        if mix is None:
+            return ""
+        return f"{mix.sentence.split(';')[0]}; what is served is counted by servers: ask one with --url"
+
+    def explain(self, asked: Fields) -> Fields:
+        """What would become of a request."""
+        return _fields(answers.explained(self._store, asked, machine_clock()))
+
     def set_route(self, task: str, model: str, why: str) -> Fields:
         """Name a champion by hand."""
         route = self._control.set_route(task, model, actor(), why)
@@ -80,6 +100,10 @@ class LocalTarget:
     def audit(self, limit: int) -> list[Fields]:
         """The newest changes first."""
         return [_fields(answers.audit_line(entry)) for entry in self._store.audit(limit)]
+
+    def decision(self, decision_id: str) -> Fields:
+        """One decision from its choice to its feedback."""
+        return _fields(decision_story(self._store, decision_id))
 
     def export(self, kind: str, experiment: str | None) -> Iterator[str]:
         """Rows of the ledger as lines of JSON."""

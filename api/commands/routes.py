@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from api.commands.opening import target
-from api.commands.output import Columns, Fields, Form, show, show_one, time_text
+from api.commands.output import Columns, Fields, Form, say, show, show_one, time_text
 
 Task = Annotated[str, typer.Argument(metavar="TASK", help="The task; `default` is for unknown ones.")]
 _COLUMNS: Columns = {
@@ -22,7 +22,10 @@ def routes(ctx: typer.Context, form: Form = "text") -> None:
     """List every task and the model that serves it outside experiments."""
     with target(ctx) as found:
         rows = found.routes()
+        mix = found.mix() if form == "text" else ""
     show(rows, _COLUMNS, form, "no tasks yet")
+    if mix:
+        say(mix)
 
 
 def set_route(

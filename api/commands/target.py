@@ -21,6 +21,9 @@ class Target(Protocol):
     def report(self, name: str, form: ReportForm) -> str:
         """An experiment's report."""
 
+    def power(self, name: str, units_per_day: float | None) -> Fields:
+        """Units and days to a verdict."""
+
     def promote(self, name: str, why: str, candidate: str | None, force: bool) -> Fields:
         """Make a candidate the champion."""
 
@@ -30,11 +33,20 @@ class Target(Protocol):
     def routes(self) -> list[Fields]:
         """Every task and its champion."""
 
+    def mix(self) -> str:
+        """The declared mix of tiers beside what is served, in a sentence; "" where none is declared."""
+
+    def explain(self, asked: Fields) -> Fields:
+        """What would become of a request; `asked` is a body of /v1/route."""
+
     def set_route(self, task: str, model: str, why: str) -> Fields:
         """Name a champion by hand."""
 
     def audit(self, limit: int) -> list[Fields]:
         """The newest changes first."""
+
+    def decision(self, decision_id: str) -> Fields:
+        """One decision from its choice to its feedback."""
 
     def export(self, kind: str, experiment: str | None) -> Iterator[str]:
         """Rows of the ledger as lines of JSON."""

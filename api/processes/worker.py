@@ -33,6 +33,7 @@ from router.engine import Engine
 from router.steering.control import Control
 from router.upstream.aiohttp_transport import AiohttpTransport
 from router.upstream.dispatch import Dispatcher
+from router.upstream.shadow import Shadows
 from storage.errors import StoreError
 from storage.open import open_store
 
@@ -63,11 +64,16 @@ class Worker:
         self._known: Snapshot | None = None
         self._missing = frozenset(self._keys.missing())
         self._lost = 0
+        self._found = dict(self._engine.found_by)
+        self._tiers = tuple(self._engine.tiers)
+        self._dispatcher = Dispatcher(self._engine, self._transport, self._keys)
+        self._happened = dict(self._dispatcher.fleet.counts)
+        self._shadows = Shadows(self._engine, self._dispatcher, counters.copied)
 
     def app(self) -> HotApp:
         """The application, all of it."""
         engine = self._engine
-        gateway = Gateway(engine, Dispatcher(engine, self._transport, self._keys))
+        gateway = Gateway(engine, self._dispatcher, max_in_flight=self.order.settings.max_in_flight)
         auth = Auth(lambda: engine.snapshot.state, self.order.loopback)
         return HotApp(engine, gateway, auth, self.rest, self.counters, self._live)
 
@@ -76,8 +82,15 @@ class Worker:
         lost = self._engine.recorder.lost
         self.counters.set("connections", connections)
         self.counters.add("rows_lost", lost - self._lost)
+        found = dict(self._engine.found_by)
+        self.counters.tasks_found({by: count - self._found[by] for by, count in found.items()})
+        happened = dict(self._dispatcher.fleet.counts)
+        self.counters.happened({kind: count - self._happened[kind] for kind, count in happened.items()})
+        tiers = tuple(self._engine.tiers)
+        self.counters.tiers_served([now - before for now, before in zip(tiers, self._tiers, strict=True)])
+        self._tiers = tiers
         self.counters.publish()
-        self._lost = lost
+        self._lost, self._found, self._happened = lost, found, happened
         if self._engine.snapshot is not self._known:
             self._known = self._engine.snapshot
             self._learn_keys()
@@ -115,6 +128,7 @@ class Worker:
             yield
         finally:
             self._ended.set()
+            await self._shadows.close()
             await self._transport.close()
             await asyncio.to_thread(self._engine.close)
             self._store.close()

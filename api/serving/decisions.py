@@ -12,6 +12,9 @@ from api.serving.metrics import Counters
 from api.serving.problems import error_object
 from api.serving.replies import Reply, json_reply
 from router.deciding.choose import Decision, RouteRequest
+from router.deciding.covariate import check_covariate
+from router.deciding.explained import considered
+from router.deciding.needs import HINTS, asked_needs
 from router.engine import Engine
 from router.errors import InvalidRequest
 from router.recording.feedback import FeedbackItem, parse_items
@@ -27,8 +30,12 @@ _TEXTS = (
     ("unit", MAX_UNIT_CHARACTERS),
     ("session_id", MAX_UNIT_CHARACTERS),
     ("user", MAX_UNIT_CHARACTERS),
+    ("trace_id", MAX_UNIT_CHARACTERS),
 )
-_FIELDS = frozenset({name for name, _ in _TEXTS} | {"metadata", "text", "tier"})
+_NEEDS = frozenset({*HINTS, "needs"})
+_FIELDS = frozenset(
+    {name for name, _ in _TEXTS} | {"metadata", "text", "tier", "covariate", "explain"} | _NEEDS
+)
 
 
 class Decisions:
@@ -40,7 +47,12 @@ class Decisions:
 
     async def route(self, body: bytes) -> Reply:
         """Which model to call, and why."""
-        return json_reply(decision_fields(await self._engine.route_async(parse_route(body))))
+        request = parse_route(body)
+        decision = await self._engine.route_async(request)
+        fields = decision_fields(decision)
+        if request.explain:
+            fields["considered"] = considered(self._engine.snapshot, request, decision)
+        return json_reply(fields)
 
     async def feedback(self, body: bytes) -> Reply:
         """A state for each item once all are durable; 403 for a single item whose id is forged."""
@@ -77,7 +89,10 @@ def parse_route(body: bytes) -> RouteRequest:
         raise InvalidRequest("text must be a text", "text")
     return RouteRequest(
         data.get("task"), _metadata(data.get("metadata")), text or "", data.get("unit"), data.get("session_id"),
-        data.get("user"), data.get("override"), _tier(data.get("tier")),
+        data.get("user"), data.get("override"), _tier(data.get("tier")), check_covariate(data.get("covariate")),
+        None if _NEEDS.isdisjoint(data) else asked_needs(*map(data.get, (*HINTS, "needs"))),
+        data.get("trace_id"),
+        _explain(data.get("explain")),
     )  # fmt: skip
 
 
@@ -90,6 +105,7 @@ def decision_fields(decision: Decision) -> dict[str, object]:
         "experiment": decision.experiment,
         "task": decision.task,
         "task_reason": decision.task_reason,
+        "confidence": decision.confidence,
         "propensity": decision.propensity,
         "reason": decision.reason,
         "explanation": decision.explanation,
@@ -125,6 +141,12 @@ def _metadata(value: object) -> dict[str, str]:
         if type(text) is not str:
             raise InvalidRequest(f"metadata {name[:80]!r} must be a text", "metadata")
     return value
+
+
+def _explain(value: object) -> bool:
+    if value is not None and type(value) is not bool:
+        raise InvalidRequest("explain must be true or false", "explain")
+    return value is True
 
 
 def _tier(value: object) -> int | None:

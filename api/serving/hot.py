@@ -36,6 +36,12 @@ class Gateway(Protocol):
     async def chat(self, scope: Request, receive: Receive, send: Send) -> None:
         """POST /v1/chat/completions."""
 
+    async def embeddings(self, scope: Request, receive: Receive, send: Send) -> None:
+        """POST /v1/embeddings."""
+
+    async def responses(self, scope: Request, receive: Receive, send: Send) -> None:
+        """POST /v1/responses."""
+
     async def models(self, scope: Request, receive: Receive, send: Send) -> None:
         """GET /v1/models."""
 
@@ -51,6 +57,8 @@ class HotRoute:
 
 HOT_ROUTES: Mapping[str, HotRoute] = {
     "/v1/chat/completions": HotRoute("POST", "traffic", "chat"),
+    "/v1/embeddings": HotRoute("POST", "traffic", "embeddings"),
+    "/v1/responses": HotRoute("POST", "traffic", "responses"),
     "/v1/models": HotRoute("GET", "traffic", "models"),
     "/v1/route": HotRoute("POST", "traffic", "route"),
     "/v1/feedback": HotRoute("POST", "feedback", "feedback"),
@@ -66,11 +74,16 @@ class HotApp:
         self, engine: Engine, gateway: Gateway, auth: Auth, rest: ASGIApp, counters: Counters, life: Life
     ) -> None:
         self._engine = engine
-        self._gateway = gateway
         self._auth = auth
         self._rest = rest
         self._counters = counters
         self._life = life
+        self._answers: Mapping[str, ASGIApp] = {
+            "chat": gateway.chat,
+            "embeddings": gateway.embeddings,
+            "responses": gateway.responses,
+            "models": gateway.models,
+        }
         decisions = Decisions(engine, counters)
         self._decisions: Mapping[str, Callable[[bytes], Awaitable[Reply]]] = {
             "route": decisions.route,
@@ -118,10 +131,8 @@ class HotApp:
             refused = problem("method_not_allowed", f"this route takes {hot.method} only")
             allow = (b"allow", hot.method.encode())
             await send_reply(send, Reply(refused.status, refused.body, (*refused.headers, allow)))
-        elif hot.endpoint == "chat":
-            await self._gateway.chat(scope, receive, send)
-        elif hot.endpoint == "models":
-            await self._gateway.models(scope, receive, send)
+        elif (answer := self._answers.get(hot.endpoint)) is not None:
+            await answer(scope, receive, send)
         else:
             reply = await self._decisions[hot.endpoint](await read_body(scope, receive))
             await send_reply(send, reply)

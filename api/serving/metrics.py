@@ -6,13 +6,18 @@ renders the sums of all; a worker that is started again goes on from its part, s
 
 import mmap
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
 from experiments.definition.lifecycle import ExperimentState
+from router.availability.fleet import Kind
+from router.deciding.tasks import TaskReason
+from router.engine import TIERS
+from router.recording.pairs import Fate
 from storage.records import ExperimentRow, FeedbackState, TrafficCount
 
-ENDPOINTS = ("chat", "models", "route", "feedback", "other")
-TIMED = ("chat", "route", "feedback")
+ENDPOINTS = ("chat", "embeddings", "responses", "models", "route", "feedback", "other")
+TIMED = ("chat", "embeddings", "responses", "route", "feedback")
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -27,6 +32,10 @@ def _layout() -> tuple[Mapping[tuple[str, ...], int], int]:
         names += [("seconds", endpoint, str(position)) for position in range(len(BOUNDS_S) + 1)]
         names.append(("microseconds", endpoint))
     names += [("feedback", state) for state in FeedbackState]
+    names += [("found_by", reason) for reason in get_args(TaskReason)]
+    names += [("tier", str(tier)) for tier in range(TIERS)]
+    names += [("availability", kind) for kind in get_args(Kind)]
+    names += [("copies", fate) for fate in get_args(Fate)]
     names += [("connections",), ("connections_refused",), ("rows_lost",)]
     return {name: position for position, name in enumerate(names)}, len(names)
 
@@ -68,6 +77,10 @@ class Counters:
         """Count one feedback item."""
         self.values[_FEEDBACK[state]] += 1
 
+    def copied(self, fate: Fate) -> None:
+        """Count one copy of a request, mode shadow, by what became of it."""
+        self.values[POSITIONS["copies", fate]] += 1
+
     def set(self, name: str, value: int) -> None:
         """State a gauge."""
         self.values[POSITIONS[name,]] = value
@@ -75,6 +88,21 @@ class Counters:
     def add(self, name: str, count: int = 1) -> None:
         """Raise a counter without labels."""
         self.values[POSITIONS[name,]] += count
+
+    def tasks_found(self, by: Mapping[TaskReason, int]) -> None:
+        """Count requests by what named their task."""
+        for reason, count in by.items():
+            self.values[POSITIONS["found_by", reason]] += count
+
+    def happened(self, counts: Mapping[Kind, int]) -> None:
+        """Count what kept models available."""
+        for kind, count in counts.items():
+            self.values[POSITIONS["availability", kind]] += count
+
+    def tiers_served(self, by: Sequence[int]) -> None:
+        """Count decisions by the tier of their model."""
+        for tier, count in enumerate(by):
+            self.values[POSITIONS["tier", str(tier)]] += count
 
     def publish(self) -> None:
         """Show this worker's counters to the others."""
@@ -91,6 +119,11 @@ class Counters:
     def _set_gauges_to_zero(self) -> None:
         for name in _GAUGES:
             self.set(name, 0)
+
+
+def tiers_of(totals: Sequence[int]) -> list[int]:
+    """Decisions of all workers by tier."""
+    return [totals[POSITIONS["tier", str(tier)]] for tier in range(TIERS)]
 
 
 def render(totals: list[int], traffic: list[TrafficCount], experiments: tuple[ExperimentRow, ...]) -> str:
@@ -124,6 +157,18 @@ def _state_lines(totals: list[int]) -> Iterator[str]:
     yield from _head("pointsman_feedback_total", "counter", "Feedback items by what became of them.")
     for state in FeedbackState:
         yield f'pointsman_feedback_total{{state="{state}"}} {totals[POSITIONS["feedback", state]]}'
+    yield from _head("pointsman_tasks_found_total", "counter", "Requests by what named their task.")
+    for reason in get_args(TaskReason):
+        yield f'pointsman_tasks_found_total{{by="{reason}"}} {totals[POSITIONS["found_by", reason]]}'
+    yield from _head("pointsman_availability_total", "counter", "Retries, fallbacks and what else kept answers coming.")
+    for each in get_args(Kind):
+        yield f'pointsman_availability_total{{event="{each}"}} {totals[POSITIONS["availability", each]]}'
+    yield from _head("pointsman_copies_total", "counter", "Copies of requests (mode shadow) by what became of them.")
+    for fate in get_args(Fate):
+        yield f'pointsman_copies_total{{fate="{fate}"}} {totals[POSITIONS["copies", fate]]}'
+    yield from _head("pointsman_tier_decisions_total", "counter", "Decisions by tier; 0 is none.")
+    for tier, decisions in enumerate(tiers_of(totals)):
+        yield f'pointsman_tier_decisions_total{{tier="{tier}"}} {decisions}'
     for name, kind, text in (
         ("connections", "gauge", "Open client connections."),
         ("connections_refused", "counter", "Connections refused because too many were open."),

@@ -36,6 +36,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "upstream_failed": Problem(502, "upstream_error"),
     "upstream_timeout": Problem(504, "upstream_error"),
     "upstream_refused": Problem(502, "upstream_error"),
+    "ineligible": Problem(400, "invalid_request_error"),
     "stream_broken": Problem(502, "upstream_error"),
     "internal_error": Problem(500, "server_error"),
 }

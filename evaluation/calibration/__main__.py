@@ -18,22 +18,30 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from evaluation.calibration.bars import bars
+from evaluation.calibration.bars import Bar, bars
 from evaluation.calibration.document import Circumstances, document
-from evaluation.calibration.run import Plan, Results, calibrate, pieces
+from evaluation.calibration.run import QUICK, Plan, Results, calibrate, pieces
+from evaluation.calibration.speed import measured
+
+DOCUMENT = Path("docs/calibration.md")
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code 1 where a bar is missed; the document is written either way."""
+    """Exit code 1 where a bar is missed; the document is written either way, of a short run only where asked."""
     asked = _parser().parse_args(arguments)
-    plan = Plan.full(asked.nulls, asked.powers, asked.regret, asked.seed)
+    plan = Plan.full(QUICK if asked.quick else asked.part, asked.seed)
     begun = perf_counter()
     results = _shown(plan, asked.jobs)
-    judged = bars(results)
-    circumstances = Circumstances(
-        perf_counter() - begun, asked.jobs, platform.python_version(), np.__version__
-    )
-    asked.out.write_text(document(results, judged, circumstances), encoding="utf-8")
+    judged, took = bars(results), perf_counter() - begun
+    out = asked.out if asked.out or asked.quick else DOCUMENT
+    if out is not None:
+        run = Circumstances(took, asked.jobs, platform.python_version(), np.__version__, measured())
+        out.write_text(document(results, judged, run), encoding="utf-8")
+    _print(judged)
+    return int(any(bar.missed for bar in judged))
+
+
+def _print(judged: tuple[Bar, ...]) -> None:
     out = Console()
     for bar in judged:
         out.print(
@@ -42,31 +50,33 @@ def main(arguments: list[str]) -> int:
             highlight=False,
             soft_wrap=True,
         )
-    return int(any(bar.missed for bar in judged))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="calibration", description="Run the calibration and write its document."
     )
-    parser.add_argument("--nulls", type=_replications, default=400, help="replications of each null scenario")
     parser.add_argument(
-        "--powers", type=_replications, default=200, help="replications of each power scenario"
+        "--quick", action="store_true", help=f"{QUICK:.0%} of the replications, about a minute, no document"
     )
     parser.add_argument(
-        "--regret", type=_replications, default=100, help="replications of each regret setting"
+        "--part", type=_part, default=1.0, help="replications of each scenario as a part of the whole run's"
     )
     parser.add_argument("--seed", type=int, default=20_261_120)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--out", type=Path, default=Path("docs/calibration.md"))
+    parser.add_argument("--out", type=Path, help=f"document to write; {DOCUMENT} for a whole run")
     return parser
 
 
-def _replications(text: str) -> int:
-    """A number from which a mean and its error can be told."""
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text!r} replications; give a whole number of at least 2")
-    return int(text)
+def _part(text: str) -> float:
+    """Positive and finite."""
+    try:
+        part = float(text)
+    except ValueError:
+        part = 0.0
+    if not 0 < part <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} of the replications; give a number in (0, 100]")
+    return part
 
 
 def _shown(plan: Plan, jobs: int) -> Results:

@@ -32,6 +32,7 @@ class Pooled:
     """Sums of one arm over all epochs."""
 
     n: float
+    """Requests: rivals take each for a unit, also those of one sticky user."""
     wins: float
     cost: float
     cost_squares: float
@@ -43,7 +44,7 @@ class Pooled:
         known = [row.moments[PRIMARY] for row in rows if PRIMARY in row.moments]
         totals = np.sum(known, axis=0) if known else np.zeros(len(MOMENTS))
         at = {name: float(totals[index]) for index, name in enumerate(MOMENTS)}
-        return cls(at["11"], at["1R"], at["1C"], at["CC"], at["RC"])
+        return cls(at["1N"], at["1R"], at["1C"], at["CC"], at["RC"])
 
     @property
     def rate(self) -> float:

@@ -1,15 +1,16 @@
 """World: one simulated experiment, driven through the very tick that production runs."""
 
 from dataclasses import dataclass, field, replace
-from math import log, log1p, sqrt
 
 import numpy as np
 
-from evaluation.calibration.rivals import Pooled, first_calls
+from evaluation.calibration.outcomes import Law, drawn
+from evaluation.calibration.rivals import NAMES, Pooled, first_calls
 from evaluation.calibration.scenarios import LATE, Scenario
+from experiments.definition.first_shares import first_shares
 from experiments.evidence.epochs import Epoch
 from experiments.evidence.evidence import gather
-from experiments.evidence.units import COST, ERROR, PRIMARY, CellRow
+from experiments.evidence.units import CellRow
 from experiments.verdict.comparison import Comparison
 from experiments.verdict.progress import Progress
 from experiments.verdict.tick import Standing, Tick, tick
@@ -24,6 +25,7 @@ class Run:
     """What happened in one replication; units are those of mature epochs at that look."""
 
     promoted_at: int | None
+    """First promotion; where a guardrail is in question, the first look at which it was called kept."""
     dropped_at: int | None
     """First drop of a candidate."""
     missed: bool
@@ -51,7 +53,7 @@ class World:
     now_ms: int = START_MS
 
     def __post_init__(self) -> None:
-        shares = self.scenario.definition.starting_shares
+        shares = first_shares(self.scenario.definition, self.scenario.costs_usd)
         self.epochs.append(Epoch(1, 1, START_MS, shares, price_version="v1"))
 
     def look(self) -> Tick:
@@ -59,7 +61,9 @@ class World:
         current = self.epochs[-1]
         self._serve(current)
         self.now_ms += HOUR_MS
-        standing = Standing(1, START_MS, self.dropped, self.progress, self.scenario.costs_usd, "v1")
+        standing = Standing(
+            1, START_MS, self.dropped, self.progress, self.scenario.costs_usd, "v1", watching=self.scenario.watching
+        )  # fmt: skip
         evidence = gather(self.epochs, self.rows(), self.scenario.arms)
         seen = tick(self.scenario.definition, evidence, standing, self.now_ms)
         self.progress = seen.progress
@@ -78,44 +82,20 @@ class World:
         ]
 
     def _serve(self, epoch: Epoch) -> None:
-        sizes = self.random.multinomial(self.scenario.units, epoch.shares).tolist()
-        level = self.scenario.levels[epoch.number - 1]
+        scenario, sizes = self.scenario, self.random.multinomial(self.scenario.units, epoch.shares).tolist()
+        needs_cost = scenario.definition.objective.needs_cost
+        level = scenario.levels[epoch.number - 1]
         for arm, n in enumerate(sizes):
             if not n:
                 continue
-            whole, so_far = self._cells(epoch.number, arm, n, level + self.scenario.gaps[arm])
+            law = Law(
+                arm, scenario.rate(arm, epoch.number), level, scenario.costs_usd[arm], scenario.variation
+            )
+            units = drawn(self.random, scenario.nature, law, n)
+            whole = units.cell(epoch.number, arm, needs_cost)
             self.final.append(whole)
-            self.early.append(so_far)
-
-    def _cells(self, number: int, arm: int, n: int, rate: float) -> tuple[CellRow, CellRow]:
-        """The cell once every outcome is in, and what it shows before late successes arrive."""
-        scenario, random = self.scenario, self.random
-        rated = int(random.binomial(n, scenario.feedback[arm])) if scenario.feedback else n
-        wins = int(random.binomial(rated, rate))
-        errors = int(random.binomial(rated - wins, min(scenario.error_rate / max(1 - rate, 1e-9), 1.0)))
-        sigma = sqrt(log1p(scenario.variation**2))
-        costs = random.lognormal(log(scenario.costs_usd[arm]) - sigma**2 / 2, sigma, n)
-        whole = _cell(number, arm, costs, wins, rated - wins, errors)
-        if arm != scenario.late_arm:
-            return whole, whole
-        return whole, _cell(number, arm, np.roll(costs, -wins), 0, rated - wins, errors)
-
-
-def _cell(number: int, arm: int, costs: np.ndarray, wins: int, losses: int, errors: int) -> CellRow:
-    """A cell whose first `wins` units succeeded and whose next `losses` failed; the rest is silent."""
-    n, rated = costs.size, wins + losses
-    c, cc = float(costs.sum()), float(costs @ costs)
-    known = costs[:rated]
-    cr, ccr, wc, ec = (
-        float(known.sum()), float(known @ known), float(known[:wins].sum()), float(known[wins : wins + errors].sum())
-    )  # fmt: skip
-    moments = {
-        PRIMARY: (rated, rated, wins, cr, 0.0, rated, wins, cr, 0.0, wins, wc, 0.0, ccr, 0.0, 0.0),
-        COST: (n, n, c, c, 0.0, n, c, c, 0.0, cc, cc, 0.0, cc, 0.0, 0.0),
-        ERROR: (n, n, errors, c, 0.0, n, errors, c, 0.0, errors, ec, 0.0, cc, 0.0, 0.0),
-    }
-    counts = (n, n, n, errors, rated, 0, 0)
-    return CellRow(number, arm, counts, {name: sums for name, sums in moments.items() if sums[0]})
+            late = arm == scenario.late_arm
+            self.early.append(units.cell(epoch.number, arm, needs_cost, units.wins == 0) if late else whole)
 
 
 def replicate(scenario: Scenario, seed: np.random.SeedSequence) -> Run:
@@ -134,7 +114,7 @@ def replicate(scenario: Scenario, seed: np.random.SeedSequence) -> Run:
         rivals.watch(world, seen.volume.mature)
         decided = promoted_at is not None
         units = units if decided else seen.volume.mature
-        if not decided and _promotes(seen):
+        if not (decided or scenario.watching) and _promotes(scenario, seen):
             promoted_at = seen.volume.mature
         if seen.dropped and dropped_at is None:
             dropped_at = seen.volume.mature
@@ -144,17 +124,25 @@ def replicate(scenario: Scenario, seed: np.random.SeedSequence) -> Run:
     return Run(promoted_at, dropped_at, missed, units, alarmed, tuple(rivals.called))
 
 
-def _promotes(seen: Tick) -> bool:
+def _promotes(scenario: Scenario, seen: Tick) -> bool:
     """A promotion, also one held up by a doubt: what blocks it must not hide that every test passed."""
-    passes = any(one.passes for one in seen.candidacies if one.comparison.arm not in seen.dropped)
-    return passes or seen.verdict.kind in (Kind.PROMOTE, Kind.NEEDS_REVIEW)
+    live = [one for one in seen.candidacies if one.comparison.arm not in seen.dropped]
+    if scenario.question == "guardrail" and scenario.kind == "null":
+        return any(guard.kept for one in live for guard in one.comparison.guardrails)
+    return any(one.passes for one in live) or seen.verdict.kind in (Kind.PROMOTE, Kind.NEEDS_REVIEW)
 
 
 def _missed(scenario: Scenario, one: Comparison) -> bool:
     """Whether the interval of the effect in question leaves out the truth."""
-    if scenario.question == "reward_per_cost":
-        return not one.reward_per_cost.low <= 0.0 <= one.reward_per_cost.high
-    return not one.reward.low <= scenario.gaps[one.arm] <= one.reward.high
+    if not scenario.has_interval:
+        return False
+    truth = scenario.gaps[one.arm] if scenario.truth is None else scenario.truth
+    if scenario.question == "guardrail":
+        return not all(guard.low <= truth <= guard.high for guard in one.guardrails)
+    effect = {
+        "reward": one.reward, "reward_per_cost": one.reward_per_cost, "net_value": one.superior, "cost": one.cost
+    }[scenario.question]  # fmt: skip
+    return not effect.low <= truth <= effect.high
 
 
 class _Watch:
@@ -162,10 +150,12 @@ class _Watch:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self.called: list[int | None] = [None, None, None]
+        self.called: list[int | None] = [None] * len(NAMES)
 
     def watch(self, world: World, units: int) -> None:
         """Note the rivals that call a candidate better for the first time."""
+        if not self.scenario.has_rivals:
+            return
         arms = [
             Pooled.of([row for row in world.rows() if row.arm == arm]) for arm in range(self.scenario.arms)
         ]

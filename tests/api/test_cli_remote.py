@@ -97,6 +97,27 @@ def test_the_whole_loop_works_through_a_server(served: tuple[str, str, Path]) ->
 
 
 @pytest.mark.process
+def test_an_explanation_reads_the_same_through_a_server(served: tuple[str, str, Path]) -> None:
+    """The server reads hints as the command does, and the same models are able."""
+    url, key, ledger = served
+    asked = ("route", "--explain", "where is my invoice?", "--residency", "eu", "--needs", "tools")
+    assert remote(url, key, *asked).stdout == _local(ledger, *asked).stdout
+
+
+@pytest.mark.process
+def test_the_plan_of_an_experiment_reads_the_same_through_a_server(served: tuple[str, str, Path]) -> None:
+    """The planner's plan and the one that is made beside the ledger are one."""
+    url, key, ledger = served
+    _wait_for_report(url, key)
+    asked = ("power", "billing-cheaper", "--units-per-day", "5000")
+    assert remote(url, key, *asked).stdout == _local(ledger, *asked).stdout
+    there = json.loads(remote(url, key, *asked, "--format", "json").stdout)
+    assert there == json.loads(_local(ledger, *asked, "--format", "json").stdout)
+    refused = remote(url, key, "power", "billing-cheaper", "--units-per-day", "0", code=1)
+    assert "must be above 0" in refused.stderr
+
+
+@pytest.mark.process
 def test_keys_are_made_and_ended_through_a_server(served: tuple[str, str, Path]) -> None:
     """A weaker key may look and may not act."""
     url, key, _ = served

@@ -103,6 +103,30 @@ def test_an_experiments_answer_says_candidate_and_propensity(client: openai.Open
     assert set().union(*seen.values()) == {"big", "small"}
 
 
+def test_a_covariate_comes_by_header_or_metadata_and_reaches_the_ledger(
+    client: openai.OpenAI, house: House
+) -> None:
+    """What is known of a conversation beforehand is worth nothing unless the statistics get it."""
+    numbers = {}
+    for known, options in (
+        (2.5, {"extra_headers": {"x-session-id": "known-1", "x-pointsman-covariate": "2.5"}}),
+        (-4.0, {"extra_headers": {"x-session-id": "known-2"}, "metadata": {"covariate": "-4"}}),
+        (None, {"extra_headers": {"x-session-id": "known-3"}}),
+    ):
+        got = client.chat.completions.create(model="task/math", messages=HELLO, **options)
+        decision = SIGNER.verify(got.id)
+        assert decision is not None
+        numbers[decision.number] = known
+    house.engine.recorder.flush()
+    kept = {row["number"]: row["covariate"] for row in house.store.export("decisions")}
+    assert {number: kept[number] for number in numbers} == numbers
+    with pytest.raises(openai.BadRequestError, match=r"x-pointsman-covariate == 'often', must be") as caught:
+        client.chat.completions.create(
+            model="task/math", messages=HELLO, extra_headers={"x-pointsman-covariate": "often"}
+        )
+    assert caught.value.param == "x-pointsman-covariate"
+
+
 def test_a_pinned_model_stays_outside_experiments(client: openai.OpenAI) -> None:
     """Whoever names a model, or overrides by header, gets it, with the reason `override`."""
     for options in (

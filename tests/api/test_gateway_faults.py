@@ -24,9 +24,11 @@ from tests.servers.upstream import (
     UpstreamServer,
     answer,
     chunk,
+    chunked,
     cut_stream,
     event,
     hang_up,
+    head,
     raw,
     silent,
     silent_after,
@@ -141,6 +143,7 @@ def test_a_body_beyond_the_limit_is_a_413_whether_declared_or_not(url: str, upst
 
 
 STUCK = silent_after(*TEXT)
+CHUNKED_HEAD = head(content_type="text/event-stream") + b"transfer-encoding: chunked\r\n\r\n"
 TRUNCATED = {
     "a clean end without finish_reason": stream(*TEXT),
     "a cut connection": cut_stream(*TEXT),
@@ -150,6 +153,8 @@ TRUNCATED = {
     "an error of the upstream": stream(*TEXT, event({"error": {"message": KEY}}), DONE),
     "silence": silent_after(*TEXT),
     "an endless event": stream(*TEXT, b"data: " + b"x" * 1_100_000),
+    "a cut within a line": cut_stream(*TEXT, b"da"),
+    "a cut within the framing": raw(CHUNKED_HEAD + b"".join(map(chunked, TEXT)) + b"ff\r\nda"),
     "half of two choices": stream(*TEXT, event(chunk("x", index=1)), FINISH),
 }
 
@@ -167,6 +172,25 @@ def test_a_truncated_stream_raises_in_the_client(
     assert text.startswith("four")
     assert KEY not in str(caught.value)
     assert (house.calls()[-1]["error"], house.calls()[-1]["cost_estimated"]) == ("incomplete", True)
+
+
+WHOLE = {
+    "two ends": stream(*TEXT, FINISH, DONE, DONE),
+    "no end after the finish_reason": stream(*TEXT, FINISH),
+    "a cut after the finish_reason": cut_stream(*TEXT, FINISH),
+    "text behind the end": stream(*TEXT, FINISH, DONE, event(chunk("more"))),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_stream_that_said_all_it_had_to_say_is_whole_however_it_ends(
+    client: openai.OpenAI, upstream: UpstreamServer, house: House, kind: str
+) -> None:
+    """Every choice has its finish_reason: the answer is there, once, and nothing behind its end."""
+    upstream.will(WHOLE[kind])
+    parts = list(client.chat.completions.create(model="big", messages=HELLO, stream=True))
+    assert "".join(part.choices[0].delta.content or "" for part in parts if part.choices) == "four"
+    assert house.calls()[-1]["error"] is None
 
 
 def test_a_clients_timeout_is_its_own_and_the_upstream_is_paid(

@@ -78,7 +78,7 @@ def test_every_change_is_audited_under_its_key(front: Front) -> None:
         ({"candidates": ["big", "undeclared"]}, "candidates"),
         ({"task": "undeclared"}, "task"),
         ({"traffic": 2.0}, "traffic"),
-        ({"mode": "shadow"}, "mode"),
+        ({"mode": "shadow"}, None),
         ({"colour": "red"}, "colour"),
         ({"reward": {"metric": "error"}}, "reward.metric"),
     ],

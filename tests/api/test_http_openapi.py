@@ -9,7 +9,7 @@ from fastapi.openapi.models import OpenAPI
 
 from api.admin.openapi import scopes_of
 from api.admin.pages import STATIC
-from api.admin.schemas import RouteBody
+from api.admin.route_schemas import RouteBody
 from api.serving.hot import HOT_ROUTES, PUBLIC
 from tests.servers.front import Front, open_front
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.admin.schemas import RouteAnswer, RouteBody
+from api.admin.route_schemas import RouteAnswer, RouteBody
 from api.serving.decisions import MAX_UNIT_CHARACTERS, parse_route
+from router.deciding.needs import Needs
 from router.errors import InvalidRequest
 from tests.servers.front import Front, open_front
 
@@ -17,12 +18,13 @@ VALUES = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-2, 12),
+    st.sampled_from(["interactive", "batch", "eu", {"tools": True}, {"input_tokens": 3}, {"vision": 1}]),
     st.floats(allow_nan=False),
     st.text(max_size=5),
     st.sampled_from(["u" * 400, "u" * 401, "u" * 1_000, "u" * 1_001]),
     st.lists(st.text(max_size=2), max_size=2),
     st.dictionaries(
-        st.text(max_size=3), st.one_of(st.text(max_size=3), st.none(), st.integers()), max_size=2
+        st.text(max_size=3), st.one_of(st.text(max_size=3), st.none(), st.integers(-5, 5)), max_size=2
     ),
 )
 BODIES = st.one_of(
@@ -52,10 +54,16 @@ def test_the_check_by_hand_accepts_what_the_schema_accepts(body: object) -> None
 def test_the_check_by_hand_hands_every_field_on() -> None:
     """A field that is accepted and dropped would route the request elsewhere, silently."""
     request = parse_route(
-        b'{"task":"t","metadata":{"a":"b"},"text":"x","unit":"u","session_id":"s","user":"w","override":"m","tier":3}'
+        b'{"task":"t","metadata":{"a":"b"},"text":"x","unit":"u","session_id":"s","user":"w","override":"m","tier":3,"covariate":-2,'
+        b'"max_cost":0.5,"latency":"batch","residency":"EU","language":"de_AT","domain":"law","skills":["Code"],'
+        b'"tags":["a","b"],"needs":{"tools":true,"output_tokens":9},"explain":true,"trace_id":"w"}'
     )
     assert (request.task, request.metadata, request.text, request.unit) == ("t", {"a": "b"}, "x", "u")
     assert (request.session, request.user, request.override, request.tier) == ("s", "w", "m", 3)
+    assert (request.covariate, request.explain, request.trace) == (-2.0, True, "w")
+    assert request.needs == Needs(
+        0.5, "batch", "eu", "de-at", "law", ("code",), ("a", "b"), None, 9, tools=True
+    )
 
 
 def test_a_decision_says_everything_about_itself(front: Front) -> None:

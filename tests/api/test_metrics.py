@@ -22,6 +22,20 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
     }
 
 
+def test_what_kept_answers_coming_is_counted_over_all_workers() -> None:
+    """A night of retries and pauses must show on the operator's board."""
+    with tempfile.TemporaryFile() as page:
+        page.truncate(page_bytes(2))
+        workers = [Counters(page.fileno(), slot, 2) for slot in range(2)]
+        for worker in workers:
+            worker.happened({"retries": 3, "pauses": 1})
+            worker.publish()
+        shown = samples(render(workers[0].totals(), [], ()))
+    assert shown["pointsman_availability_total", "retries"] == 6
+    assert shown["pointsman_availability_total", "pauses"] == 2
+    assert shown["pointsman_availability_total", "shed"] == 0
+
+
 def test_any_worker_shows_the_sums_of_all() -> None:
     """A scrape reaches one worker by chance; two scrapes must not contradict each other."""
     with tempfile.TemporaryFile() as page:

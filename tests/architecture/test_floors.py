@@ -15,7 +15,7 @@ FLOORS: dict[str, set[str]] = {
     "experiments": {"numpy", "scipy", "statsmodels", "pydantic"},
     "storage": {"redis"},
     "router": {"aiohttp", "genai_prices", "orjson", "pydantic", "pydantic_core", "ruamel", "yarl"},
-    "evaluation": {"numpy", "scipy", "rich", "orjson", "pydantic"},
+    "evaluation": {"numpy", "scipy", "sklearn", "rich", "orjson", "pydantic"},
     "dashboards": {"jinja2", "markupsafe", "rich"},
     "api": {
         "aiohttp", "fastapi", "httptools", "jinja2", "orjson", "prometheus_client", "pydantic",
@@ -25,12 +25,12 @@ FLOORS: dict[str, set[str]] = {
 ORDER = list(FLOORS)
 ROOMS = {
     "experiments": ("definition", "evidence", "inference", "verdict", "planning", "report"),
-    "router": ("deciding", "recording", "steering"),
+    "router": ("classifying", "deciding", "availability", "recording", "steering"),
 }
 """Rooms of the floors that have several, each using only rooms before it."""
 LIGHT = (
-    "definition/experiment", "definition/assignment", "definition/lifecycle", "evidence/epochs", "evidence/latency",
-    "evidence/units",
+    "definition/experiment", "definition/first_shares", "definition/assignment", "definition/lifecycle",
+    "evidence/epochs", "evidence/latency", "evidence/units", "inference/ebh", "planning/days", "verdict/progress",
 )  # fmt: skip
 """Modules of `experiments` that serving workers import: they need no numpy."""
 CORE_MAY_NOT = {"time", "random", "os", "socket", "subprocess", "threading", "sqlite3", "datetime", "asyncio"}

@@ -119,7 +119,7 @@ def test_bad_rows_are_shown_and_too_many_end_with_code_one(tmp_path: Path) -> No
         ({"margin": -0.1}, 2, "objective.reward_margin"),
         ({"alpha": 0.9}, 2, "decision.alpha"),
         ({"objective": "fame"}, 2, "objective.kind"),
-        ({"mode": "shadow"}, 2, "not yet"),
+        ({"mode": "shadow"}, 2, "shadow_usd_per_day"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_runs(

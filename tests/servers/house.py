@@ -13,6 +13,7 @@ import uvicorn
 
 from api.serving.gateway import Gateway
 from experiments.definition.experiment import Experiment
+from router.availability.sites import site_ids
 from router.clock import machine_clock
 from router.deciding.decision_id import Signer, SigningKey
 from router.engine import Engine
@@ -57,6 +58,7 @@ def document(urls: Mapping[str, str], **changes: Any) -> dict[str, Any]:
         "fallbacks": fallbacks,
         "tasks": tasks,
         "timeout_s": 20.0,
+        "retries": 0,
         **changes,
     }
 
@@ -71,7 +73,9 @@ class House:
         self.store.commit([PutConfig(orjson.dumps(config).decode(), 0)])
         self.engine = Engine(self.store, SIGNER, follow=False)
         self.transport = AiohttpTransport()
-        known = dict.fromkeys(config["models"], KEY) if keys is None else keys
+        sites = self.engine.snapshot.models.items()
+        every = [site for name, model in sites for site in (name, *site_ids(name, model))]
+        known = dict.fromkeys(every, KEY) if keys is None else keys
         self.dispatcher = Dispatcher(self.engine, self.transport, known, limits)
         self.finished: list[CallRow] = []
         """Every call row that was queued, before the ledger drops what it has already."""
@@ -134,12 +138,13 @@ def open_house(urls: Mapping[str, str], limits: Limits | None = None, **changes:
 
 
 @contextmanager
-def serving(house: House) -> Iterator[str]:
+def serving(house: House, finish_s: float = 10.0, max_in_flight: int = 500) -> Iterator[str]:
     """A uvicorn server with the gateway's routes; gives its base URL."""
-    gateway = Gateway(house.engine, house.dispatcher)
+    gateway = Gateway(house.engine, house.dispatcher, finish_s, max_in_flight)
+    routes = {"models": gateway.models, "embeddings": gateway.embeddings, "responses": gateway.responses}
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        route = gateway.models if scope["path"] == "/v1/models" else gateway.chat
+        route = routes.get(scope["path"].removeprefix("/v1/"), gateway.chat)
         await route(scope, receive, send)
 
     config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off", access_log=False)
