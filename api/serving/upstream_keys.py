@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from api.settings import missing_keys, provider_keys
 from router.availability.sites import site_ids
-from router.config.document import Model
+from router.config.model import Model
 from router.deciding.snapshot import Snapshot
 from router.engine import Engine
 

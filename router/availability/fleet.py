@@ -21,7 +21,7 @@ Kind = Literal["retries", "moves", "fallbacks", "pauses", "over_quota", "over_bu
 """What is counted: retries at a model, moves to another deployment, fallbacks to another model, pauses begun,
 models passed over for a quota, requests that found a budget spent, requests refused because too many ran."""
 NOT_THEIR_FAULT = frozenset(
-    {"not_configured", "ineligible", "upstream_refused", "context_overflow", "content_refused"}
+    {"not_configured", "ineligible", "upstream_refused", "context_overflow", "content_refused", "internal_error"}
 )
 """Failures that say nothing about a site's health."""
 
@@ -102,6 +102,16 @@ class Fleet:
             found = self._served[name] = served(name, model)
             self._stands[name] = tuple(Stand(site, self._health_of(site)) for site in found.sites)
         return found
+
+    def places(self, site: Site) -> bool:
+        """Whether the configuration has this site still at its address, with the same key."""
+        model = self.served(site.name)
+        return model is not None and any(
+            each is site
+            or (each.id, each.model.base_url, each.model.api_key_env)
+            == (site.id, site.model.base_url, site.model.api_key_env)
+            for each in model.sites
+        )
 
     def terms(self, task: str) -> Terms:
         """What a task asks of availability."""

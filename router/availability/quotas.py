@@ -4,7 +4,8 @@ Each worker leases slices of an allowance from the store and spends them by itse
 never exceed it, and a request waits for the store once in two hundred only. Tokens and money are known after
 an answer: they are reserved by an estimate, and the difference is settled then. What requests under way use
 beyond their estimates is the most by which a limit can be passed; it is taken off the next slice. While the
-store does not answer, traffic flows, and what it used is taken off later.
+store does not answer, traffic flows, is not made to wait for it again for a while, and what it used is taken
+off later in the same period: of a minute that is over no limit says anything.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ LEASE_S = 0.25
 """Longest wait for the store."""
 DRY_MS = 1_000
 """How long a worker believes that nothing is left before it asks again."""
+BLIND_MS = 1_000
+"""How long a store that did not answer is left alone; requests would wait for it one after another."""
 AHEAD = 1 / 24
 """Part of a budget that pacing lets be spent before its time."""
 Unit = Literal["attempts", "tokens", "usd"]
@@ -91,23 +94,36 @@ def budget_rule(task: str, budget: Budget) -> Rule:
 class _Held:
     """What one worker holds of one allowance."""
 
-    __slots__ = ("dry_until_ms", "left", "lock", "period")
+    __slots__ = ("blind_until_ms", "dry_until_ms", "left", "lock", "period", "unasked")
 
     def __init__(self) -> None:
         self.left = 0.0
         """Leased and not spent; a debt where it is negative."""
         self.period = -1
         self.dry_until_ms = 0
+        self.blind_until_ms = 0
+        self.unasked = 0.0
+        """Spent in this period without the store's word."""
         self.lock = asyncio.Lock()
 
     def spend(self, rule: Rule, amount: float, now_ms: int) -> bool:
-        """Spend from what is at hand; what was leased for a period that is over is gone, a debt stays."""
+        """Spend from what is at hand; what was leased for a period that is over is gone, a debt stays.
+
+        What was spent without the store's word is no such debt: after an hour's outage it would be one of hours.
+        """
         period = now_ms // rule.span_ms
         if period != self.period:
-            self.period, self.left, self.dry_until_ms = period, min(0.0, self.left), 0
+            self.period, self.left, self.dry_until_ms = period, min(0.0, self.left + self.unasked), 0
+            self.unasked = 0.0
         if self.left < amount:
-            return False
+            return now_ms < self.blind_until_ms and self.spend_unasked(amount)
         self.left -= amount
+        return True
+
+    def spend_unasked(self, amount: float) -> bool:
+        """Spend what the store could not be asked for."""
+        self.left -= amount
+        self.unasked += amount
         return True
 
 
@@ -167,8 +183,8 @@ class Quotas:
             try:
                 held.left += await asyncio.wait_for(taking, LEASE_S)
             except (StoreError, TimeoutError):
-                held.left -= amount
-                return True
+                held.blind_until_ms = self._clock() + BLIND_MS
+                return held.spend_unasked(amount)
             if held.spend(rule, amount, now_ms):
                 return True
             held.dry_until_ms = now_ms + DRY_MS

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from router.availability.quotas import Rule, limit_rules
 from router.config.availability import Balance, Timeouts
-from router.config.document import Deployment, Model
+from router.config.model import Deployment, Model
 from router.config.prices import ListPrice, list_price
 
 
@@ -51,7 +51,7 @@ def served(name: str, model: Model) -> Served:
 def site_ids(name: str, model: Model) -> tuple[str, ...]:
     """Names of a model's deployments: by region where that tells them apart, else by number.
 
-    >>> from router.config.document import Model
+    >>> from router.config.model import Model
     >>> places = [{"region": "eu"}, {"region": "us"}, {}]
     >>> site_ids("big", Model.model_validate({"base_url": "http://a/v1", "deployments": places}))
     ('big#eu', 'big#us', 'big#3')

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from experiments.definition.names import ancestors
 from router.config.availability import Budget, FallbacksOn, Timeouts
-from router.config.document import Document, Task
+from router.config.document import Document
+from router.config.task import Task
 from router.deciding.tasks import DEFAULT_TASK
 
 

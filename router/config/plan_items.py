@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import BaseModel
 
 from router.classifying.trained_file import packed_digest
-from router.config.document import Classifier, Document, Price
+from router.config.classifier import Classifier
+from router.config.document import Document
+from router.config.price import Price
 
 Action = Literal["add", "change", "remove", "keep", "refuse"]
 SIGNS: Mapping[Action, str] = {"add": "+", "change": "~", "remove": "-", "keep": "=", "refuse": "!"}

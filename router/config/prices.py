@@ -6,7 +6,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from router.config.document import Model, Price, PriceTier
+from router.config.model import Model
+from router.config.price import Price, PriceTier
 
 CHEAP_SERVICES = ("batch", "flex")
 """Service tiers that answers name when they were billed at the batch discount."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from router.classifying.guess import Guess
 from router.clock import Clock
-from router.config.document import Classifier
+from router.config.classifier import Classifier
 from router.deciding.choose import RouteRequest, ruled_task
 from router.deciding.snapshot import Snapshot
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from router.classifying.guess import OUT_OF_SCOPE, Guess, band
 from router.classifying.trained_file import ClassifierRefused, trained_of
-from router.config.document import Classifier, Document
+from router.config.classifier import Classifier
+from router.config.document import Document
 from router.deciding.tasks import DEFAULT_TASK, Found, TaskReason, nearest
 
 DIGEST_CHARACTERS = 8

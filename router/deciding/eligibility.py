@@ -9,7 +9,7 @@ of being cheap enough.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from router.config.document import Model
+from router.config.model import Model
 from router.config.prices import ListPrice
 from router.deciding.needs import FLAGS, Needs, speaks
 from router.deciding.snapshot import TaskRoute

@@ -8,7 +8,8 @@ from experiments.definition.experiment import Experiment, Unit
 from experiments.definition.lifecycle import LIVE, ExperimentState
 from experiments.definition.names import ancestors
 from experiments.evidence.epochs import Epoch
-from router.config.document import Document, Model
+from router.config.document import Document
+from router.config.model import Model
 from router.config.prices import ListPrice, list_price
 from router.deciding.classified import asks, judge_of
 from router.deciding.conditional import Conditional

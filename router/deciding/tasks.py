@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from experiments.definition.names import ancestors
 from router.classifying.guess import OUT_OF_SCOPE, Guess
 from router.classifying.scripts import MARKS, SPACED_LETTER, UNSPACED, folded
-from router.config.document import Match
+from router.config.task import Match
 
 TaskReason = Literal[
     "explicit",

@@ -20,7 +20,7 @@ from pydantic import (
 from experiments.definition.experiment import Experiment
 from experiments.definition.names import Name
 from experiments.definition.reward import KEPT_METRICS, MISROUTED, PAIR_METRICS, RESERVED_METRICS
-from router.config.document import Usd
+from router.config.price import Usd
 from router.config.prices import ListPrice
 from router.deciding.decision_id import DecisionId
 from router.deciding.snapshot import Snapshot

@@ -310,8 +310,12 @@ class Account:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """A cancelled call was given up by its client: no error of the model. A bug is one, of ours."""
+        """A cancelled call was given up by its client: no error of the model, and no answer to compare with a copy's.
+
+        A bug is an error, of ours.
+        """
         if isinstance(error, Exception) and not isinstance(error, UpstreamFailed):
             self.settle("internal_error")
         elif error is not None:
+            self._left |= not isinstance(error, Exception)
             self.settle(None)

@@ -191,5 +191,6 @@ def _shown_error(body: bytes, target: Upstream) -> bytes:
 def _clean(value: object, target: Upstream) -> str | None:
     if not isinstance(value, str | int) or isinstance(value, bool):
         return None
-    text = str(value)[:MAX_MESSAGE_CHARACTERS].replace(target.url, "[upstream]")
-    return text.replace(target.key, "[key]") if target.key else text
+    text = str(value).replace(target.url, "[upstream]")
+    text = text.replace(target.key, "[key]") if target.key else text
+    return text[:MAX_MESSAGE_CHARACTERS]  # last, as half a key would not be found

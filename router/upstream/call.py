@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import orjson
 
-from router.config.document import Model
+from router.config.model import Model
 from router.deciding.choose import RouteRequest
 from router.upstream.hints import dump_fields
 

@@ -211,6 +211,10 @@ class Dispatcher:
         if key is None and model.api_key_env is not None:
             account.free()
             raise not_configured(name, "the server has no key for it; tell the operator")
+        self.fleet.follow(self._engine.snapshot)
+        if not self.fleet.places(site):  # the key may be that of its new place
+            account.free()
+            raise not_configured(name, "its configuration has just changed; ask again")
         try:
             if model.kind == "human":
                 exchange: Exchange = Handoff(account.decision, model, call)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from router.config.document import Model
+from router.config.model import Model
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.events import Events

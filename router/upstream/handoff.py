@@ -6,7 +6,7 @@ text that the configuration names. What the hand-off costs is fixed, whatever wa
 
 from typing import Any
 
-from router.config.document import Model
+from router.config.model import Model
 from router.deciding.choose import Decision
 from router.upstream.account import Account
 from router.upstream.call import Call

@@ -76,6 +76,8 @@ class Pursuit(Generic[Got]):
         self.chain = Chain(decision.model, decision.fallbacks, self._terms.fallbacks_on, pinned)
         self._failure: AttemptFailed | None = None
         self._spare: tuple[Got, str] | None = None
+        self._rested = False
+        """The decided model was passed over because its sites rest."""
 
     async def run(self, attempt: Callable[[Site, Waits], Awaitable[Got]]) -> Got:
         """Whatever answers first; raises UpstreamFailed, with the account settled, where nobody does."""
@@ -88,7 +90,7 @@ class Pursuit(Generic[Got]):
                 return await self._at_model(name, attempt)
             except AttemptFailed as error:
                 self._note(error)
-        if account.attempts == 0 and self._failure is not None and self._failure.code == "resting":
+        if account.attempts == 0 and self._rested:
             try:
                 return await self._at_model(model, attempt, forced=True)
             except AttemptFailed as error:
@@ -133,12 +135,15 @@ class Pursuit(Generic[Got]):
     async def _at_model(
         self, name: str, attempt: Callable[[Site, Waits], Awaitable[Got]], forced: bool = False
     ) -> Got:
-        """All that is tried at one model; raises the last AttemptFailed."""
-        model = self._declared(name)
+        """All that is tried at one model; raises the last AttemptFailed.
+
+        The model is looked up for each attempt: the configuration may have changed meanwhile.
+        """
         tried: set[str] = set()
         failure: AttemptFailed | None = None
         retries = 0
         while self._goes_on():
+            model = self._declared(name)
             stand = self._fleet.pick(model, tried, self._monotonic(), self._streamed, forced)
             if stand is not None:
                 try:
@@ -187,6 +192,7 @@ class Pursuit(Generic[Got]):
 
     def _resting(self, model: Served) -> AttemptFailed:
         self._account.passed(model.name, "resting")
+        self._rested |= model.name == self._account.decision.model
         return resting(model.name, self._fleet.rest_s(model, self._monotonic()))
 
     def _check_able(self, name: str, model: Served) -> None:

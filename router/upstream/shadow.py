@@ -130,6 +130,8 @@ class Shadows:
             purse.under_way -= 1
         if row is None:
             return "lost"
+        if row.error == "over_budget":  # the task's money is spent, which says nothing of the candidate
+            return "budget"
         cost_usd = row.cost_usd or 0.0
         purse.own.append((asyncio.get_running_loop().time(), cost_usd))
         purse.dearest_usd = max(purse.dearest_usd, cost_usd)

@@ -9,7 +9,8 @@ import pytest
 
 from experiments.definition.experiment import Experiment
 from router.availability.fleet import Fleet
-from router.config.document import Model, Price
+from router.config.model import Model
+from router.config.price import Price
 from router.config.prices import list_price
 from router.upstream.dialects.anthropic_stream import MessageDecoder
 from router.upstream.transport import BrokenAnswer

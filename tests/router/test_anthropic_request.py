@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.config.document import Model
+from router.config.model import Model
 from router.errors import InvalidRequest
 from router.upstream.chat import FORWARDED_FIELDS, read_chat
 from router.upstream.dialects.anthropic import Messages

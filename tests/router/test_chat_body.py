@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 
-from router.config.document import Model
+from router.config.model import Model
 from router.errors import InvalidRequest
 from router.upstream.call import Call
 from router.upstream.chat import ALLOWED_FIELDS, newest_user_text, read_chat

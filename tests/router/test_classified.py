@@ -9,7 +9,8 @@ import pytest
 
 from evaluation.classification.files import save
 from router.classifying.trained_file import pack, packed_digest
-from router.config.document import Classifier, Document
+from router.config.classifier import Classifier
+from router.config.document import Document
 from router.config.file import read_config, read_document
 from router.config.plan import apply, plan_changes
 from router.deciding.choose import RouteRequest

@@ -14,8 +14,12 @@ from experiments.definition.guardrail import Guardrail
 from experiments.definition.objective import Objective
 from experiments.definition.reward import Reward
 from router.config.availability import Budget, Cooldown, FallbacksOn, Limits, Timeouts
+from router.config.classifier import Classifier
 from router.config.conditions import Condition, Rule, When
-from router.config.document import Classifier, Deployment, Document, Match, Model, Price, PriceTier, Task
+from router.config.document import Document
+from router.config.model import Deployment, Model
+from router.config.price import Price, PriceTier
+from router.config.task import Match, Task
 
 DOCS = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, type[BaseModel]] = {

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.config.document import Model
+from router.config.model import Model
 from router.config.prices import priced
 from router.deciding.choose import Decision, RouteRequest, choose, place
 from router.deciding.eligibility import estimated_usd, lacking

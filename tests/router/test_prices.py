@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.config.document import Model, Price, PriceTier
+from router.config.model import Model
+from router.config.price import Price, PriceTier
 from router.config.prices import ListPrice, list_price, priced
 
 BASE = {"base_url": "http://127.0.0.1:9/v1"}

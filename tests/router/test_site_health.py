@@ -12,7 +12,7 @@ from router.availability.health import Health
 from router.availability.retrying import SAVED, RetryPurse, wait_s
 from router.availability.sites import served
 from router.config.availability import Balance, Cooldown
-from router.config.document import Model
+from router.config.model import Model
 
 RULE = Cooldown(failures=3, first_s=4.0, longest_s=60.0)
 PLACES = [{"region": "eu", "weight": 3.0, "price": {"input": 5.0, "output": 5.0}}, {"region": "us"}]

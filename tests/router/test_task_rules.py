@@ -4,7 +4,7 @@
 
 import pytest
 
-from router.config.document import Match
+from router.config.task import Match
 from router.deciding.tasks import TaskRules
 
 RULES = TaskRules(

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from router.config.document import Model
+from router.config.model import Model
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.chat_events import ChatEvents

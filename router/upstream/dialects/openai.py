@@ -1,6 +1,6 @@
 """The dialect of OpenAI, and of all who speak as OpenAI does: bodies pass as they are."""
 
-from router.config.document import Model
+from router.config.model import Model
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.chat_events import ChatEvents, OpenAIDecoder

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from router.config.document import DialectName
+from router.config.model import DialectName
 from router.upstream.call import Endpoint
 from router.upstream.dialects import anthropic, openai
 from router.upstream.exchange import Exchange, Untranslatable

@@ -1,0 +1,69 @@
+"""A task: which requests are its own, and how they are served."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from experiments.definition.declared import Declared
+from experiments.definition.names import Name
+from router.config.availability import Budget, FallbacksOn, Retries, Seconds, Timeouts
+
+Keyword = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+
+class Match(Declared):
+    """Rules that send a request without an explicit task here."""
+
+    metadata: dict[Name, Annotated[str, StringConstraints(max_length=200)]] = Field(default_factory=dict)
+    """Request metadata that must be equal, all of them."""
+    keywords: tuple[Keyword, ...] = ()
+    """Words or phrases, any of which the newest user message contains (whole words, any case)."""
+
+    @field_validator("keywords", mode="before")
+    @classmethod
+    def _sequence(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "Match":
+        if not self.metadata and not self.keywords:
+            raise ValueError("match needs metadata or keywords; leave it out to match explicit tags only")
+        return self
+
+
+class Task(Declared):
+    """Settings of one task; what is left out is taken from the nearest parent."""
+
+    default: Name | None = None
+    """Champion at the start; the store owns it afterwards."""
+    fallbacks: tuple[Name, ...] | None = None
+    """Models tried in this order when the decided one gives no answer."""
+    timeout_s: Seconds | None = None
+    """Total time for all attempts of one request."""
+    retries: Retries | None = None
+    """Further attempts at a model that failed, before the next one is tried."""
+    timeouts: Timeouts | None = None
+    """Longest waits for any model."""
+    fallbacks_on: FallbacksOn | None = None
+    """Models tried instead of `fallbacks`, by what went wrong."""
+    budget: Budget | None = None
+    """Money that the task may spend."""
+    match: Match | None = None
+
+    @field_validator("fallbacks", mode="before")
+    @classmethod
+    def _sequence(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _one_total(self) -> "Task":
+        if self.timeout_s is not None and self.timeouts is not None and self.timeouts.total_s is not None:
+            raise ValueError("timeouts.total_s is the same as timeout_s; state one of them")
+        return self
+
+    @property
+    def total_s(self) -> float | None:
+        """Total time for all attempts, whichever way it is stated."""
+        return (
+            self.timeouts.total_s if self.timeout_s is None and self.timeouts is not None else self.timeout_s
+        )
