@@ -71,6 +71,11 @@ class NotFound(PointsmanError):
     code = "not_found"
 
 
+def no_experiment(name: str) -> NotFound:
+    """The error of a name that no experiment has."""
+    return NotFound(f"there is no experiment {name[:100]!r}; `pointsman experiments` lists them")
+
+
 class Conflict(PointsmanError):
     """The state changed meanwhile or does not allow this; read it again."""
 

@@ -1,18 +1,29 @@
 """A process of the server: started, watched, and started again with growing waits when it dies."""
 
 import logging
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from api.processes.orders import Order
+from api.settings import environment
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 STEADY_S = 30.0
 """A process that ran this long starts again without waiting."""
+PROGRAM = Path(__file__).parents[2]
+"""Where the packages stand: in a checkout, or where they were installed."""
 _log = logging.getLogger("pointsman.serve")
+
+
+def _with_program(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child that finds the program, from whatever folder the parent was started."""
+    paths = [str(PROGRAM), *filter(None, [variables.get("PYTHONPATH")])]
+    return {**variables, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 class Child:
@@ -66,6 +77,7 @@ class Child:
     def _start(self, now_s: float) -> None:
         self._process = subprocess.Popen(  # noqa: S603  # our own module by the interpreter that runs this
             self._command,
+            env=_with_program(environment()),
             stdin=subprocess.PIPE,
             bufsize=0,
             pass_fds=self._descriptors,

@@ -14,7 +14,7 @@ from router.config.document import Document
 from router.config.prices import list_price
 from router.deciding.snapshot import champion_of
 from router.deciding.tasks import DEFAULT_TASK
-from router.errors import Conflict, EvidenceRefused, InvalidRequest, NotFound
+from router.errors import Conflict, EvidenceRefused, InvalidRequest, NotFound, no_experiment
 from router.keys import hash_key, new_key
 from router.steering.drafts import new_experiment
 from router.steering.listed import list_costs
@@ -75,7 +75,7 @@ class Control:
         """One experiment; raises NotFound."""
         row = self._store.experiment(name)
         if row is None:
-            raise NotFound(f"there is no experiment {name[:100]!r}")
+            raise no_experiment(name)
         return row
 
     def report(self, name: str) -> StoredReport:
@@ -229,7 +229,7 @@ class Control:
         state = self._store.state()
         row = next((row for row in state.experiments if row.name == name), None)
         if row is None:
-            raise NotFound(f"there is no experiment {name[:100]!r}")
+            raise no_experiment(name)
         return state, row
 
     def _moved(self, row: ExperimentRow, to: ExperimentState, because: str = "") -> ExperimentRow:

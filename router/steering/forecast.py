@@ -7,7 +7,7 @@ from experiments.planning.days import Plan
 from experiments.planning.expectations import expectations
 from experiments.planning.power import plan
 from router.config.document import Document
-from router.errors import Conflict, NotFound
+from router.errors import Conflict, no_experiment
 from router.steering.listed import list_costs
 from router.steering.planned import checked_traffic
 from router.steering.reading import CellCache, read_evidence
@@ -23,7 +23,7 @@ def forecast(store: Store, name: str, units_per_day: float | None, now_ms: int) 
     wanted = checked_traffic(units_per_day)
     row = store.experiment(name)
     if row is None:
-        raise NotFound(f"there is no experiment {name[:100]!r}")
+        raise no_experiment(name)
     if row.definition.mode == "shadow":
         raise Conflict("mode shadow has no shares to plan; its report says how many more pairs it needs")
     config = store.state().config

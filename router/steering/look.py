@@ -12,7 +12,7 @@ from experiments.report.render import Subject, render
 from experiments.verdict.progress import Progress
 from experiments.verdict.tick import Standing, Tick, tick
 from router.config.document import Document
-from router.errors import NotFound
+from router.errors import NotFound, no_experiment
 from router.steering.forecast import draft_plan, running_plan
 from router.steering.listed import list_costs
 from router.steering.pooling import Lent
@@ -87,7 +87,7 @@ def render_report(store: Store, name: str, now_ms: int) -> str:
     """A fresh report of a live experiment, or the frozen one of an ended experiment, as JSON."""
     row = store.experiment(name)
     if row is None:
-        raise NotFound(f"there is no experiment {name[:100]!r}")
+        raise no_experiment(name)
     kept = store.report(row.id)
     if kept is not None and kept.frozen:
         return kept.body

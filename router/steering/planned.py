@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from experiments.planning.days import MOST_UNITS_PER_DAY, Plan, at_traffic
-from router.errors import InvalidRequest, NotFound
+from router.errors import InvalidRequest, NotFound, no_experiment
 from storage.store import Store
 
 
@@ -26,7 +26,7 @@ def planned(store: Store, name: str, units_per_day: float | None = None) -> Plan
     """
     wanted, row = checked_traffic(units_per_day), store.experiment(name)
     if row is None:
-        raise NotFound(f"there is no experiment {name[:100]!r}")
+        raise no_experiment(name)
     report = store.report(row.id)
     plan = _KEPT.validate_json(report.body).plan if report is not None else None
     if plan is None:

@@ -24,7 +24,7 @@ def test_the_program_itself_speaks_and_exits_as_promised(tmp_path: Path) -> None
     assert (tmp_path / "pointsman.sqlite").exists()
     missing = _pointsman("start", "nope", cwd=tmp_path)
     assert (missing.returncode, missing.stdout) == (1, "")
-    assert missing.stderr == "error: there is no experiment 'nope'\n"
+    assert missing.stderr == "error: there is no experiment 'nope'; `pointsman experiments` lists them\n"
     assert _pointsman("nope", cwd=tmp_path).returncode == 2
 
 

@@ -279,7 +279,7 @@ def test_a_copy_that_its_tasks_budget_refuses_is_no_error_of_the_candidate(
 def test_a_key_at_the_edge_of_a_long_error_is_hidden_whole(servers: Servers, opened: list[House]) -> None:
     """An upstream may quote the key anywhere; cutting its message must not leave the half of one."""
     opened.append(house := house_of(configured(servers)))
-    words = "x" * 1_990 + "sk-upstream-0123456789"
+    words = "x" * 1_985 + "sk-upstream-0123456789"
     servers["big"].will(status(400, {"error": {"message": words, "type": "invalid_request_error"}}))
     error = failure(house, "big")
     assert b"sk-upstream" not in getattr(error, "body", b"")
