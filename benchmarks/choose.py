@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from experiments.definition.assignment import arm_at, cumulative, position
+from router.applying.plan import seed
 from router.config.document import Document
-from router.config.plan import seed
 from router.deciding.choose import RouteRequest
 from router.deciding.decision_id import Signer, SigningKey
 from router.engine import Engine

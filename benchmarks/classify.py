@@ -10,12 +10,12 @@ import numpy as np
 from benchmarks.choose import MODEL, best_us
 from evaluation.classification.labels import Labels
 from evaluation.classification.train import Settings, train
+from router.applying.plan import seed
 from router.classifying.grams import word_grams
 from router.classifying.trained import Trained
 from router.classifying.trained_file import pack, parse
 from router.clock import machine_clock
 from router.config.document import Document
-from router.config.plan import seed
 from router.deciding.choose import RouteRequest
 from router.deciding.decision_id import Signer, SigningKey
 from router.engine import Engine

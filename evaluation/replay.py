@@ -14,9 +14,9 @@ from experiments.definition.experiment import Experiment
 from experiments.definition.reward import Reward
 from experiments.evidence.epochs import GRACE_MS, LONGEST_MS, smallest_size
 from experiments.report.document import Report
+from router.applying.plan import apply
 from router.config.document import Document
 from router.config.model import Model
-from router.config.plan import apply
 from router.config.price import Price
 from router.config.task import Task
 from router.deciding.choose import RouteRequest

@@ -79,9 +79,9 @@ class Router:
 
         An existing store keeps its own configuration: `pointsman plan` shows how a file differs.
         """
-        from router.config.classifier_file import with_classifier
-        from router.config.file import read_document
-        from router.config.plan import seed
+        from router.applying.classifier_file import with_classifier
+        from router.applying.file import read_document
+        from router.applying.plan import seed
 
         document = (
             with_classifier(config, Path()) if isinstance(config, Document) else read_document(Path(config))

@@ -14,8 +14,8 @@ from api.commands.output import Form, counted, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from router.config.file import ConfigFile
-    from router.config.plan import Plan
+    from router.applying.file import ConfigFile
+    from router.applying.plan import Plan
     from router.errors import Problem
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="The configuration, YAML or JSON.")]
@@ -26,7 +26,7 @@ Reset = Annotated[
 
 def validate(file: File, form: Form = "text") -> None:
     """Check a configuration file; every problem is named by line and field."""
-    from router.config.file import read_config
+    from router.applying.file import read_config
     from router.errors import ConfigInvalid
 
     try:
@@ -51,8 +51,8 @@ def validate(file: File, form: Form = "text") -> None:
 
 def plan(ctx: typer.Context, file: File, reset_champions: Reset = False, form: Form = "text") -> None:
     """Show what `apply` would change, and change nothing."""
+    from router.applying.plan import plan_changes
     from router.clock import machine_clock
-    from router.config.plan import plan_changes
 
     loaded = _read(file)
     with open_local(ctx) as store:
@@ -71,8 +71,8 @@ def apply(
     form: Form = "text",
 ) -> None:
     """Make a file the configuration: all of it at once, or nothing."""
+    from router.applying import plan as plans
     from router.clock import machine_clock
-    from router.config import plan as plans
 
     loaded = _read(file)
     with open_local(ctx) as store:
@@ -83,7 +83,7 @@ def apply(
 
 
 def _read(file: str) -> "ConfigFile":
-    from router.config.file import read_config
+    from router.applying.file import read_config
 
     loaded = read_config(file)
     _warn(loaded)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.settings import Settings, environment, missing_keys
+from router.applying.file import read_document
+from router.applying.plan import plan_changes, seed
 from router.clock import machine_clock
 from router.config.document import Document
-from router.config.file import read_document
-from router.config.plan import plan_changes, seed
 from router.deciding.signing import load_signer
 from router.errors import ConfigInvalid
 from storage.errors import StoreError

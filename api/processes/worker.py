@@ -31,7 +31,7 @@ from router.deciding.signing import load_signer
 from router.deciding.snapshot import Snapshot
 from router.engine import Engine
 from router.steering.control import Control
-from router.upstream.aiohttp_transport import AiohttpTransport
+from router.transport.aiohttp_transport import AiohttpTransport
 from router.upstream.dispatch import Dispatcher
 from router.upstream.shadow import Shadows
 from storage.errors import StoreError

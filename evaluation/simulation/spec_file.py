@@ -5,9 +5,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from evaluation.simulation.spec import Spec
-from router.config.file import read_text
-from router.config.messages import field_text, message_of, sharpened
-from router.config.nodes import START, Loc, Parsed, parse_yaml
+from router.applying.file import read_text
+from router.applying.messages import field_text, message_of, sharpened
+from router.applying.nodes import START, Loc, Parsed, parse_yaml
 from router.errors import ConfigInvalid, Problem
 
 

@@ -17,8 +17,8 @@ import orjson
 from router.classifying.grams import HEAD, TAIL
 from router.classifying.guess import Guess
 from router.clock import Clock
-from router.upstream.aiohttp_transport import AiohttpTransport
-from router.upstream.transport import Deadlines, TransportError, Upstream
+from router.transport.aiohttp_transport import AiohttpTransport
+from router.transport.transport import Deadlines, TransportError, Upstream
 
 MAX_ASKING = 256
 """Questions under way at once; more get no answer."""

@@ -1,1 +1,1 @@
-"""Configuration: the document, its file, its checks, and the plan that makes it true."""
+"""Configuration: what a file declares, as checked values."""

@@ -1,6 +1,6 @@
 """The configuration document: models, tasks, the default and experiments, as one reviewable file.
 
-Only shapes and single values are checked here; `router.config.checks` holds names against each other.
+Only shapes and single values are checked here; `router.applying.checks` holds names against each other.
 Secrets never stand in it: a model names the environment variable that holds its key.
 """
 

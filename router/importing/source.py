@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from router.config.file import read_text
-from router.config.messages import field_text
-from router.config.nodes import START, Loc, Parsed, parse_yaml
+from router.applying.file import read_text
+from router.applying.messages import field_text
+from router.applying.nodes import START, Loc, Parsed, parse_yaml
 from router.errors import ConfigInvalid, Problem
 
 UNKNOWN = "is not known to this importer and was left out"

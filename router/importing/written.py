@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from router.config.file import ConfigFile, parse_config
+from router.applying.file import ConfigFile, parse_config
 from router.importing.draft import Deployment, Draft, TaskDraft, name_of
 from router.importing.source import Source
 

@@ -25,7 +25,7 @@ import orjson
 
 from router.config.availability import Cause
 from router.errors import Ineligible, UpstreamFailed, UpstreamRefused, UpstreamTimeout
-from router.upstream.transport import BrokenAnswer, ConnectFailed, TimedOut, TransportError, Upstream
+from router.transport.transport import BrokenAnswer, ConnectFailed, TimedOut, TransportError, Upstream
 
 MAX_RETRY_AFTER_S = 3_600
 MAX_MESSAGE_CHARACTERS = 2_000

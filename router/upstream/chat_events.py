@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import orjson
 
 from router.errors import StreamBroken
+from router.transport.transport import BrokenAnswer
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.chat import MAX_CHOICES
 from router.upstream.events import broken_text
 from router.upstream.replies import dump_reply, read_chunk
-from router.upstream.transport import BrokenAnswer
 from router.upstream.usage import Usage, answer_characters, read_usage, usage_fields
 
 DONE = b"data: [DONE]\n\n"

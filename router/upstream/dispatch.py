@@ -18,6 +18,14 @@ from router.availability.sites import Site
 from router.availability.waits import Waits
 from router.deciding.choose import Decision
 from router.engine import Engine
+from router.transport.transport import (
+    ConnectFailed,
+    Deadlines,
+    Transport,
+    TransportError,
+    Upstream,
+    UpstreamStream,
+)
 from router.upstream.account import PRESENT, REFUSALS, Account, Monotonic, OnEnd, Presence
 from router.upstream.attempts import (
     AttemptFailed,
@@ -34,14 +42,6 @@ from router.upstream.exchange import Exchange, Untranslatable
 from router.upstream.handoff import Handoff, Spoken, is_taken
 from router.upstream.pursuit import Pursuit, Refused
 from router.upstream.relay import Relay
-from router.upstream.transport import (
-    ConnectFailed,
-    Deadlines,
-    Transport,
-    TransportError,
-    Upstream,
-    UpstreamStream,
-)
 
 MAX_ERROR_BYTES = 64 * 1024
 _Got = TypeVar("_Got")

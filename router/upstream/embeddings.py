@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.errors import InvalidRequest
+from router.transport.transport import BrokenAnswer
 from router.upstream.call import Call
 from router.upstream.chat import NONE, refuse_unknown
 from router.upstream.hints import Headers, dump_fields, parse_body, read_route
 from router.upstream.replies import Completion, dump_reply, read_object
-from router.upstream.transport import BrokenAnswer
 from router.upstream.usage import Usage, read_embedding_usage
 
 FORWARDED_FIELDS = frozenset({"input", "dimensions", "encoding_format", "user"})

@@ -3,11 +3,11 @@
 from typing import Protocol
 
 from router.config.model import Model
+from router.transport.transport import Upstream
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.events import Events
 from router.upstream.replies import Completion
-from router.upstream.transport import Upstream
 from router.upstream.usage import Usage
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from router.config.model import Model
 from router.deciding.choose import Decision
+from router.transport.transport import BrokenAnswer, Upstream
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.chat_events import DONE, ChatEvents, OpenAIDecoder
@@ -15,7 +16,6 @@ from router.upstream.events import Events
 from router.upstream.exchange import Untranslatable
 from router.upstream.hints import dump_fields
 from router.upstream.replies import Completion, dump_reply, read_object, write_completion
-from router.upstream.transport import BrokenAnswer, Upstream
 from router.upstream.usage import Usage
 
 NOTHING = Usage(0, 0)

@@ -1,9 +1,9 @@
 """The relay: one upstream's stream on its way to the client, metered to its end whatever that is."""
 
+from router.transport.transport import BrokenAnswer, TransportError, UpstreamStream
 from router.upstream.account import Account
 from router.upstream.events import Events
 from router.upstream.sse import EventParser
-from router.upstream.transport import BrokenAnswer, TransportError, UpstreamStream
 
 INCOMPLETE = "incomplete"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from router.upstream.transport import BrokenAnswer
+from router.transport.transport import BrokenAnswer
 from router.upstream.usage import Usage, answer_characters, read_usage, usage_fields
 
 

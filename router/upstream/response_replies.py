@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 
 from router.errors import StreamBroken
+from router.transport.transport import BrokenAnswer
 from router.upstream.account import Account
 from router.upstream.events import broken_text
 from router.upstream.replies import Completion, dump_reply, read_object
-from router.upstream.transport import BrokenAnswer
 from router.upstream.usage import Usage, read_response_usage, response_usage_fields
 
 _PREPARING = ("response.created", "response.in_progress", "response.queued")

@@ -6,7 +6,7 @@ data of events is kept: chat streams use neither names nor ids of events.
 
 from collections.abc import Iterator
 
-from router.upstream.transport import BrokenAnswer
+from router.transport.transport import BrokenAnswer
 
 MAX_EVENT_BYTES = 1_000_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -12,8 +12,8 @@ from router.availability.fleet import Fleet
 from router.config.model import Model
 from router.config.price import Price
 from router.config.prices import list_price
+from router.transport.transport import BrokenAnswer
 from router.upstream.dialects.anthropic_stream import MessageDecoder
-from router.upstream.transport import BrokenAnswer
 from tests.servers.dialects import (
     called,
     message_events,

@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from experiments.definition.experiment import Experiment
-from router.upstream.aiohttp_transport import AiohttpTransport
-from router.upstream.transport import BrokenAnswer, Deadlines, Upstream
+from router.transport.aiohttp_transport import AiohttpTransport
+from router.transport.transport import BrokenAnswer, Deadlines, Upstream
 from tests.servers.house import KEY, SIGNER, House, open_house, serving, upstreams
 from tests.servers.upstream import (
     DONE,

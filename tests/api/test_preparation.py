@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from api.processes.preparation import Prepared, prepare
 from api.settings import Settings, missing_keys, provider_keys
+from router.applying.file import read_document
 from router.clock import machine_clock
-from router.config.file import read_document
 from router.errors import ConfigInvalid
 from router.steering.control import Control
 from storage.open import open_store

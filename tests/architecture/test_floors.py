@@ -25,8 +25,11 @@ FLOORS: dict[str, set[str]] = {
 ORDER = list(FLOORS)
 ROOMS = {
     "experiments": ("definition", "evidence", "inference", "verdict", "planning", "report"),
-    "router": ("classifying", "deciding", "availability", "recording", "steering"),
-}
+    "router": (
+        "transport", "classifying", "config", "deciding", "availability", "recording", "steering", "upstream",
+        "applying", "importing",
+    ),
+}  # fmt: skip
 """Rooms of the floors that have several, each using only rooms before it."""
 LIGHT = (
     "definition/experiment", "definition/first_shares", "definition/assignment", "definition/lifecycle",

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from router.config.file import parse_config
+from router.applying.file import parse_config
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from examples.demo_config import configuration
 from examples.demo_display import Display
 from examples.demo_traffic import SubjectTally, Tally
 from examples.figures import CONTROL, read_figures
-from router.config.file import read_document
+from router.applying.file import read_document
 
 FIGURES = read_figures()
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from router.applying.plan import seed
 from router.clock import machine_clock
-from router.config.plan import seed
 from router.steering.control import Control
 from router.steering.planner import LEASE
 from storage.open import open_store

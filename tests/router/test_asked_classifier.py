@@ -193,7 +193,7 @@ def test_requests_are_routed_by_its_word_and_counted_when_it_is_silent(oracle: O
 
 def test_another_server_in_the_configuration_is_asked_from_then_on(oracle: Oracle) -> None:
     """Configurations change while workers run."""
-    from router.config.plan import apply
+    from router.applying.plan import apply
 
     asking = world(document(classifier={"url": "http://127.0.0.1:9/", "deadline_ms": 1_000}))
     try:

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import get_args
 
+from router.applying.file import parse_config
 from router.availability.fleet import Kind
 from router.config.availability import Balance, Cause
-from router.config.file import parse_config
 
 PAGE = (Path(__file__).parents[2] / "docs" / "availability.md").read_text(encoding="utf-8")
 

@@ -12,7 +12,7 @@ import pytest
 from api.serving.upstream_keys import UpstreamKeys
 from experiments.definition.experiment import Experiment
 from router.availability.quotas import DAY_MS, MINUTE_MS, Need, Quotas, Rule, Ticket
-from router.upstream.aiohttp_transport import AiohttpTransport
+from router.transport.aiohttp_transport import AiohttpTransport
 from router.upstream.chat import read_chat
 from router.upstream.dispatch import Dispatcher
 from router.upstream.shadow import Shadows

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from evaluation.classification.files import save
+from router.applying.file import read_config, read_document
+from router.applying.plan import apply, plan_changes
 from router.classifying.trained_file import pack, packed_digest
 from router.config.classifier import Classifier
 from router.config.document import Document
-from router.config.file import read_config, read_document
-from router.config.plan import apply, plan_changes
 from router.deciding.choose import RouteRequest
 from router.errors import ConfigInvalid
 from router.in_process import Router

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
+from router.applying.plan import apply
 from router.config.conditions import Condition, Rule, When
-from router.config.plan import apply
 from router.deciding.choose import RouteRequest
 from router.deciding.conditional import Said, fits, holds
 from router.deciding.needs import Needs

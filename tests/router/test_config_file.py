@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.config.file import MAX_BYTES, parse_config, parse_document, read_config, read_document
-from router.config.nodes import parse_yaml
-from router.config.plan import document_body
+from router.applying.file import MAX_BYTES, parse_config, parse_document, read_config, read_document
+from router.applying.nodes import parse_yaml
+from router.applying.plan import document_body
 from router.errors import ConfigInvalid
 from tests.router.config_cases import BAD_FILES, MODELS, TASKED, BadFile
 

@@ -3,7 +3,7 @@
 import json
 
 from experiments.definition.lifecycle import ExperimentState
-from router.config.plan import apply
+from router.applying.plan import apply
 from tests.router.test_planner import serve
 from tests.router.worlds import World, document, experiment, model, world
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from router.applying.file import parse_config
 from router.config.document import Document
-from router.config.file import parse_config
 from router.errors import ConfigInvalid
 from router.importing.litellm import from_litellm
 from router.importing.portkey import from_portkey

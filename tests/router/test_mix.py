@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from router.config.checks import check_document
+from router.applying.checks import check_document
 from router.config.document import Document
 from router.deciding.choose import RouteRequest
 from router.steering.mix import chi_square_tail, mix_of

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from experiments.definition.lifecycle import ExperimentState
+from router.applying.file import parse_document
+from router.applying.plan import apply, plan_changes, seed
 from router.config.document import Document
-from router.config.file import parse_document
-from router.config.plan import apply, plan_changes, seed
 from router.deciding.snapshot import build_snapshot
 from router.errors import Conflict
 from router.steering.control import Control

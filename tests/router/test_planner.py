@@ -118,7 +118,7 @@ def test_automatic_promotion_and_automatic_rollback_by_the_holdback() -> None:
 
 def test_a_price_change_opens_an_epoch_and_a_new_cost_series(small_world: World) -> None:
     """Costs before and after a price are different numbers, not drift."""
-    from router.config.plan import apply
+    from router.applying.plan import apply
 
     serve(small_world, 120, {"dear": 0.8, "cheap": 0.8})
     row = small_world.control.experiment("cheaper")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.transport.transport import BrokenAnswer
 from router.upstream.sse import EventParser
-from router.upstream.transport import BrokenAnswer
 
 LINES = st.sampled_from(
     [b"data: a", b"data:b", b"data: \xc3\xa9", b"data", b"data:", b"data:  two", b": ping", b"event: x", b"id: 1",

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from router.applying.plan import seed
 from router.config.document import Document
-from router.config.plan import seed
 from router.deciding.decision_id import Signer, SigningKey
 from router.engine import Engine
 from router.recording.feedback import FeedbackItem

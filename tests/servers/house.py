@@ -18,7 +18,7 @@ from router.clock import machine_clock
 from router.deciding.decision_id import Signer, SigningKey
 from router.engine import Engine
 from router.steering.control import Control
-from router.upstream.aiohttp_transport import AiohttpTransport
+from router.transport.aiohttp_transport import AiohttpTransport
 from router.upstream.dispatch import Dispatcher, Limits
 from storage.memory.store import MemoryStore
 from storage.records import CallRow, PutConfig

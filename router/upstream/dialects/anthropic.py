@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from router.config.model import Model
+from router.transport.transport import BrokenAnswer, Upstream
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.chat_events import ChatEvents
@@ -14,7 +15,6 @@ from router.upstream.dialects.anthropic_words import finish_of, read_message_usa
 from router.upstream.events import Events
 from router.upstream.exchange import Untranslatable
 from router.upstream.replies import Completion, completion_of, read_object, write_completion
-from router.upstream.transport import BrokenAnswer, Upstream
 from router.upstream.usage import Usage
 
 VERSION = "2023-06-01"

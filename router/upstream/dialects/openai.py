@@ -1,6 +1,7 @@
 """The dialect of OpenAI, and of all who speak as OpenAI does: bodies pass as they are."""
 
 from router.config.model import Model
+from router.transport.transport import Upstream
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.chat_events import ChatEvents, OpenAIDecoder
@@ -9,7 +10,6 @@ from router.upstream.events import Events
 from router.upstream.exchange import Untranslatable
 from router.upstream.replies import Completion, read_completion, write_completion
 from router.upstream.response_replies import Responded, ResponseEvents
-from router.upstream.transport import Upstream
 from router.upstream.usage import Usage
 
 

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from experiments.definition.experiment import Experiment
 from experiments.definition.lifecycle import LIVE, ExperimentState
+from router.applying.plan_items import PlanItem, differences, setting_items
+from router.applying.plan_routes import plan_routes, relevant_tasks
 from router.clock import Clock
 from router.config.document import Document
-from router.config.plan_items import PlanItem, differences, setting_items
-from router.config.plan_routes import plan_routes, relevant_tasks
 from router.errors import Conflict
 from router.steering.drafts import new_experiment
 from storage.errors import StoreConflict

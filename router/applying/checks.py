@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 from experiments.definition.experiment import Experiment
 from experiments.definition.names import ancestors
+from router.applying.messages import did_you_mean
+from router.applying.nodes import Loc
 from router.classifying.scripts import folded
 from router.classifying.trained_file import ClassifierRefused, trained_of
 from router.config.document import Document
-from router.config.messages import did_you_mean
 from router.config.model import Model
-from router.config.nodes import Loc
 from router.config.prices import list_price
 from router.deciding.tasks import AUTO_MODEL, DEFAULT_TASK
 from router.errors import Severity

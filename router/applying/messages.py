@@ -11,11 +11,11 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from router.applying.nodes import Loc
 from router.config.document import Document
-from router.config.nodes import Loc
 
 STAND_IN = "stand-in-for-"
-"""Beginning of names that stand for what could not be read (router.config.mending)."""
+"""Beginning of names that stand for what could not be read (router.applying.mending)."""
 _UNSHOWN = frozenset({"api_key_env", "base_url"})
 """Fields into which people paste keys."""
 _NOT_YET = {

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from experiments.definition.names import ancestors
+from router.applying.plan_items import PlanItem
 from router.config.document import Document
-from router.config.plan_items import PlanItem
 from router.deciding.tasks import DEFAULT_TASK
 from storage.records import RouteRow
 

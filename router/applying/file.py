@@ -7,13 +7,13 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from router.applying.checks import Finding, check_document
+from router.applying.classifier_file import with_classifier
+from router.applying.mending import mended
+from router.applying.messages import field_text, message_of, sharpened
+from router.applying.nodes import START, Flaw, Loc, Parsed, Place, parse_yaml
 from router.classifying.trained_file import ClassifierRefused
-from router.config.checks import Finding, check_document
-from router.config.classifier_file import with_classifier
 from router.config.document import Document
-from router.config.mending import mended
-from router.config.messages import field_text, message_of, sharpened
-from router.config.nodes import START, Flaw, Loc, Parsed, Place, parse_yaml
 from router.errors import ConfigInvalid, Problem, Severity
 
 MAX_BYTES = 1_048_576

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from router.config.messages import STAND_IN
-from router.config.nodes import Loc
+from router.applying.messages import STAND_IN
+from router.applying.nodes import Loc
 
 _MODELS = (STAND_IN + "one-model", STAND_IN + "another-model")
 _TASK = STAND_IN + "a-task"

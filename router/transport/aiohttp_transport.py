@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import aiohttp
 
-from router.upstream.transport import (
+from router.transport.transport import (
     MAX_REPLY_BYTES,
     BrokenAnswer,
     ConnectFailed,

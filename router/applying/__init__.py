@@ -1,0 +1,1 @@
+"""From a configuration file to the store: read, checked, planned, applied."""

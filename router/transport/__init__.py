@@ -1,0 +1,1 @@
+"""HTTP to upstreams: what a transport promises, and the one on aiohttp."""
