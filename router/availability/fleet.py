@@ -21,7 +21,14 @@ Kind = Literal["retries", "moves", "fallbacks", "pauses", "over_quota", "over_bu
 """What is counted: retries at a model, moves to another deployment, fallbacks to another model, pauses begun,
 models passed over for a quota, requests that found a budget spent, requests refused because too many ran."""
 NOT_THEIR_FAULT = frozenset(
-    {"not_configured", "ineligible", "upstream_refused", "context_overflow", "content_refused", "internal_error"}
+    {
+        "not_configured",
+        "ineligible",
+        "upstream_refused",
+        "context_overflow",
+        "content_refused",
+        "internal_error",
+    }
 )
 """Failures that say nothing about a site's health."""
 

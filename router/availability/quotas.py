@@ -161,7 +161,12 @@ class Quotas:
         ticket = Ticket(need)
         for rule in rules:
             held = self._held.setdefault(rule.name, _Held())
-            if not await self._spent(held, rule, need.of(rule.unit)):
+            try:
+                spent = await self._spent(held, rule, need.of(rule.unit))
+            except asyncio.CancelledError:  # the client left: what the rules before gave comes back
+                ticket.settle(Need(0, 0, 0))
+                raise
+            if not spent:
                 ticket.settle(Need(0, 0, 0))
                 return self._wait_s(rule)
             ticket.took(held, rule.unit)

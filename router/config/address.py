@@ -5,7 +5,21 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, StringConstraints
 
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+OWN_SETTINGS = "POINTSMAN_"
+
+
+def _check_foreign(value: str) -> str:
+    """Whoever may name an address must not be able to have the signing key sent there."""
+    if value.upper().startswith(OWN_SETTINGS):
+        raise ValueError(
+            f"names beginning with {OWN_SETTINGS} are settings of this server; use another variable"
+        )
+    return value
+
+
+EnvironmentName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"), AfterValidator(_check_foreign)
+]
 
 
 def _check_base_url(value: str) -> str:

@@ -107,9 +107,7 @@ def test_the_key_of_the_new_place_never_goes_to_the_old_one(servers: Servers, op
     config = configured(servers, api_key_env="OLD_KEY", limits={"rpm": 5})
     config["models"]["small"]["api_key_env"] = "OLD_KEY"
     opened.append(house := house_of(config))
-    house.dispatcher = Dispatcher(
-        house.engine, AiohttpTransport(), UpstreamKeys(house.engine, KEYS), QUICK
-    )
+    house.dispatcher = Dispatcher(house.engine, AiohttpTransport(), UpstreamKeys(house.engine, KEYS), QUICK)
     house.transport = house.dispatcher._transport  # type: ignore[assignment]  # reason: the one made above
     moved = configured(servers, api_key_env="NEW_KEY", base_url=servers["small"].url, limits={"rpm": 5})
     moved["models"]["small"]["api_key_env"] = "OLD_KEY"
@@ -121,7 +119,9 @@ def test_the_key_of_the_new_place_never_goes_to_the_old_one(servers: Servers, op
 
     house.store.take_allowance = slowly  # type: ignore[method-assign]  # reason: the real one follows
     assert ask(house, "task/support").model == "small"
-    sent = {name: [each.headers["authorization"] for each in server.requests] for name, server in servers.items()}
+    sent = {
+        name: [each.headers["authorization"] for each in server.requests] for name, server in servers.items()
+    }
     assert sent == {"big": [], "small": ["Bearer sk-of-the-old-place"]}
     assert ask(house, "task/support").model == "big"
     assert servers["small"].requests[-1].headers["authorization"] == "Bearer sk-of-the-new-place"
@@ -202,6 +202,27 @@ def test_an_outage_of_the_ledger_leaves_no_debt_behind_its_minute() -> None:
 # A client that leaves
 
 
+def test_what_a_client_reserved_that_left_while_waiting_comes_back() -> None:
+    """Money held for a request that was never sent would be missing for the rest of the day."""
+    store = Silent()
+    store.away = False
+    quotas = Quotas(store, lambda: NOON_MS)
+    day = Rule("model:big:usd_per_day", "usd", DAY_MS, 1.0)
+
+    async def story() -> list[bool]:
+        admitted = [isinstance(await quotas.admit([day], Need(10, 0.001)), Ticket)]
+        store.away = True
+        waiting = asyncio.ensure_future(quotas.admit([day, RPM], Need(10, 0.004)))
+        await asyncio.to_thread(wait_until, lambda: store.asked == 2)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+        held = quotas._held[day.name]
+        return [*admitted, waiting.cancelled(), abs(held.left - 0.004) < 1e-9]
+
+    assert asyncio.run(story()) == [True, True, True]
+
+
 def test_a_stream_left_before_its_first_piece_is_told_as_left_and_not_copied(
     servers: Servers, opened: list[House]
 ) -> None:
@@ -215,7 +236,9 @@ def test_a_stream_left_before_its_first_piece_is_told_as_left_and_not_copied(
     servers["big"].will(silent())
     fates: list[str] = []
     chat = read_chat(
-        orjson.dumps({"model": "task/math", "messages": [{"role": "user", "content": "2+2?"}], "stream": True})
+        orjson.dumps(
+            {"model": "task/math", "messages": [{"role": "user", "content": "2+2?"}], "stream": True}
+        )
     )
 
     async def story() -> None:
@@ -284,3 +307,20 @@ def test_a_key_at_the_edge_of_a_long_error_is_hidden_whole(servers: Servers, ope
     error = failure(house, "big")
     assert b"sk-upstream" not in getattr(error, "body", b"")
     assert b"xxx" in getattr(error, "body", b"")
+
+
+def test_a_bug_of_ours_does_not_rest_the_upstream(servers: Servers, opened: list[House]) -> None:
+    """Who fails here is not there: a site that answered well must not be left alone for our errors."""
+    opened.append(house := house_of(configured(servers)))
+    fleet = house.dispatcher.fleet
+    fleet.follow(house.engine.snapshot)
+    model = fleet.served("big")
+    assert model is not None
+    for code, open_after in (("internal_error", True), ("upstream_5xx", False)):
+        for _ in range(10):
+            stand = fleet.pick(model, (), 0.0, False, forced=True)
+            assert stand is not None
+            visit = fleet.visit(stand, 0.0, False)
+            visit.failed(code, 0.0)
+            visit.end()
+        assert stand.health.open(0.0) is open_after

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from router.availability.quotas import DAY_MS, MINUTE_MS, Need, Quotas, Rule, Ticket
+from router.availability.quotas import BLIND_MS, DAY_MS, MINUTE_MS, Need, Quotas, Rule, Ticket
 from storage.errors import StoreUnavailable
 from storage.memory.store import MemoryStore
 from storage.sqlite.store import SqliteStore
@@ -158,14 +158,15 @@ def test_without_the_store_traffic_flows_and_is_taken_off_later() -> None:
                 raise StoreUnavailable("away")
             return super().take_allowance(name, period, wanted, most)
 
-    store = Away()
-    quotas = Quotas(store, lambda: NOON_MS)
+    store, now = Away(), [NOON_MS]
+    quotas = Quotas(store, lambda: now[0])
 
     async def admitted(times: int) -> int:
         return sum([isinstance(await quotas.admit([RPM], ONE), Ticket) for _ in range(times)])
 
     assert asyncio.run(admitted(20)) == 20
     store.away = False
+    now[0] += BLIND_MS
     assert asyncio.run(admitted(100)) == 40
 
 
