@@ -14,7 +14,7 @@ CASES = {
     "python (nothing)": "pass",
     "import pointsman": "import pointsman",
     "a serving worker's imports": "import api.processes.worker",
-    "the planner's imports": "import api.processes.planner, experiments.reporting",
+    "the planner's imports": "import api.processes.planner, experiments.report.render",
     "pointsman --help": "import sys; sys.argv = ['pointsman', '--help']; import pointsman; pointsman.main()",
 }
 

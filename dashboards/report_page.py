@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dashboards import figures
+from dashboards.awaited import TOO_SHORT, awaited, awaits, guards_silent, paced, service_silent
 from dashboards.effect_tables import EffectRow, EffectTable, effect_tables, fixed_horizon_doubt, singular
 from dashboards.guardrail_rows import guardrail_rows
 from dashboards.interval_bars import HEIGHT, INSET, WIDTH, Bar, Span, interval_bars
@@ -53,8 +54,11 @@ def render_html(report: Mapping[str, object], standalone: bool = False) -> str:
         savings=_savings(document),
         doubt=fixed_horizon_doubt(document),
         rules=_rules(document),
-        guardrails=guardrail_rows(document),
-        others=other_read_outs(document),
+        awaited=awaited(document),
+        too_short="" if paced(document) else TOO_SHORT,
+        guardrails=() if guards_silent(document) else guardrail_rows(document),
+        serviced=not service_silent(document),
+        others=() if awaits(document) else other_read_outs(document),
         means=other_means(document),
         pairs=pair_rows(document),
         copies=copies_sentences(document),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dashboards import figures, wording
+from dashboards.awaited import TOO_SHORT, awaited, awaits, guards_silent, paced, service_silent
 from dashboards.effect_tables import EffectTable, effect_tables, fixed_horizon_doubt, interval, singular
 from dashboards.guardrail_rows import guardrail_rows
 from dashboards.next_steps import next_steps
@@ -57,7 +58,13 @@ def _compared(paper: _Paper) -> tuple[Iterable[str], ...]:
     """What is compared: pairs of calls in mode shadow, effects of shares in the others."""
     if paper.report.shadow:
         return (_pairs(paper),)
+    if awaits(paper.report):
+        return _awaited(paper), _guardrails(paper), _shares(paper)
     return _guardrails(paper), _effects(paper), _money(paper), _shares(paper)
+
+
+def _awaited(paper: _Paper) -> list[str]:
+    return ["", *paper.words(awaited(paper.report))]
 
 
 def _pairs(paper: _Paper) -> Iterator[str]:
@@ -112,9 +119,10 @@ def _verdict(paper: _Paper) -> Iterator[str]:
         needed.append(f"about {figures.days(verdict.days_needed)}")
     if needed:
         yield from paper.words(f"Still needed: {', '.join(needed)}")
+    pace = f"{figures.units(report.units_per_day)} a day" if paced(report) else TOO_SHORT
     yield from paper.words(
         f"So far: {figures.units(report.units)} units ({figures.units(report.mature_units)} mature), "
-        f"{figures.units(report.units_per_day)} a day; epochs: {figures.units(report.epochs)} "
+        f"{pace}; epochs: {figures.units(report.epochs)} "
         f"({figures.units(report.mature_epochs)} mature), looks: {figures.units(report.looks)}, "
         f"spent per request: {figures.money(report.spend_per_request_usd)}"
     )
@@ -124,23 +132,22 @@ def _candidates(paper: _Paper) -> Iterator[str]:
     rows = paper.report.candidates
     one = singular(paper.report.unit)
     yield from paper.heading("Candidates")
-    yield from table(
-        (
-            Column("candidate", tuple(_name(row) for row in rows), right=False),
-            Column("share now", tuple(figures.percent(row.share) for row in rows)),
-            Column("units", tuple(figures.units(row.units) for row in rows)),
-            Column("mature units", tuple(figures.units(row.mature_units) for row in rows)),
-            Column("reward", tuple(figures.reward(row.reward) for row in rows)),
-            Column(f"cost per {one}", tuple(figures.money(row.cost_usd) for row in rows)),
-            *_cost_per_request(paper.report),
-            Column("reward per $", tuple(figures.rate(row.reward_per_usd) for row in rows)),
-            *_net_value(paper.report),
-            Column("chance to win", tuple(figures.chance(row.chance_to_win) for row in rows)),
-            Column("chance not worse", tuple(figures.chance(row.chance_not_worse) for row in rows)),
-            Column("expected loss", tuple(figures.reward(row.expected_loss) for row in rows)),
-        ),
-        paper.width,
+    columns = (
+        Column("candidate", tuple(_name(row) for row in rows), right=False),
+        Column("share now", tuple(figures.percent(row.share) for row in rows)),
+        Column("units", tuple(figures.units(row.units) for row in rows)),
+        Column("mature units", tuple(figures.units(row.mature_units) for row in rows)),
+        Column("reward", tuple(figures.reward(row.reward) for row in rows)),
+        Column(f"cost per {one}", tuple(figures.money(row.cost_usd) for row in rows)),
+        *_cost_per_request(paper.report),
+        Column("reward per $", tuple(figures.rate(row.reward_per_usd) for row in rows)),
+        *_net_value(paper.report),
+        Column("chance to win", tuple(figures.chance(row.chance_to_win) for row in rows)),
+        Column("chance not worse", tuple(figures.chance(row.chance_not_worse) for row in rows)),
+        Column("expected loss", tuple(figures.reward(row.expected_loss) for row in rows)),
     )
+    known = [one for one in columns if not awaits(paper.report) or {*one.cells} != {figures.UNKNOWN}]
+    yield from table(known, paper.width)
     for row in rows:
         if row.dropped is not None:
             yield from paper.words(f"{row.name} gets no further traffic: {row.dropped}", "  ")
@@ -186,7 +193,7 @@ def _rules(paper: _Paper) -> Iterator[str]:
 
 def _guardrails(paper: _Paper) -> Iterator[str]:
     rows = guardrail_rows(paper.report)
-    if not rows:
+    if not rows or guards_silent(paper.report):
         return
     yield from paper.heading(f"Guardrails against {paper.report.control}")
     yield from table(
@@ -217,7 +224,7 @@ def _effects(paper: _Paper) -> Iterator[str]:
 
 def _others(paper: _Paper) -> Iterator[str]:
     found = other_read_outs(paper.report)
-    if not found:
+    if not found or awaits(paper.report):
         return
     yield from paper.heading("Other read-outs; nothing of them decides unless it says so")
     for each in found:
@@ -326,8 +333,9 @@ def _health(paper: _Paper) -> Iterator[str]:
     )
     if report.misrouted is not None:
         yield from paper.words(f"Task: {report.misrouted.sentence}", "  ")
-    yield ""
-    yield from table(_service_columns(report.candidates), paper.width)
+    if not service_silent(report):
+        yield ""
+        yield from table(_service_columns(report.candidates), paper.width)
 
 
 def _service_columns(rows: tuple[CandidatePart, ...]) -> tuple[Column, ...]:
@@ -337,9 +345,13 @@ def _service_columns(rows: tuple[CandidatePart, ...]) -> tuple[Column, ...]:
         Column("served as assigned", tuple(figures.percent(row.served_as_assigned) for row in rows)),
         Column("error rate", tuple(figures.percent(row.error_rate) for row in rows)),
         Column("latency p50", tuple(figures.milliseconds(row.latency_p50_ms) for row in rows)),
-        Column("p50 interval", tuple(_span_ms(row.latency_p50_low_ms, row.latency_p50_high_ms) for row in rows)),
+        Column(
+            "p50 interval", tuple(_span_ms(row.latency_p50_low_ms, row.latency_p50_high_ms) for row in rows)
+        ),
         Column("latency p95", tuple(figures.milliseconds(row.latency_p95_ms) for row in rows)),
-        Column("p95 interval", tuple(_span_ms(row.latency_p95_low_ms, row.latency_p95_high_ms) for row in rows)),
+        Column(
+            "p95 interval", tuple(_span_ms(row.latency_p95_low_ms, row.latency_p95_high_ms) for row in rows)
+        ),
     )
 
 

@@ -129,7 +129,9 @@ def objective_title(report: Report) -> str:
     words = spaced(report.objective)
     if report.value_usd is not None:
         return f"{words}, a unit of reward being worth {figures.money(report.value_usd)}"
-    return words if report.budget_usd is None else f"{words} of {figures.money(report.budget_usd)} per request"
+    return (
+        words if report.budget_usd is None else f"{words} of {figures.money(report.budget_usd)} per request"
+    )
 
 
 def spaced(name: str) -> str:

@@ -167,9 +167,7 @@ class Engine:
     def _first_rows(self, keys: Sequence[Key]) -> dict[Key, Assignment | None]:
         return {key: self.store.assignment(*key) for key in keys}
 
-    def _passed(
-        self, door: Door, asked: "Future[dict[Key, Assignment | None]]", timeout_s: float
-    ) -> _LookUp:
+    def _passed(self, door: Door, asked: "Future[dict[Key, Assignment | None]]", timeout_s: float) -> _LookUp:
         """Behind the door; where the store did not answer in time the conversation is served as a new one."""
         try:
             found = asked.result(timeout_s)

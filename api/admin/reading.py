@@ -83,7 +83,9 @@ def read_power(
 def list_routes(_: Viewer, services: With) -> RouteList:
     """Every declared task and the model that serves it outside experiments, the default first."""
     routes = [route_entry(*entry) for entry in services.control.routes()]
-    return RouteList(routes=routes, mix=mix_entry(services.store, metrics.tiers_of(services.counters.totals())))
+    return RouteList(
+        routes=routes, mix=mix_entry(services.store, metrics.tiers_of(services.counters.totals()))
+    )
 
 
 @router.post("/v1/explain", tags=["reading"])

@@ -53,7 +53,11 @@ class Gateway:
     """The OpenAI-compatible routes of one worker, behind authentication."""
 
     def __init__(
-        self, engine: Engine, dispatcher: Dispatcher, finish_s: float = FINISH_S, max_in_flight: int = MAX_IN_FLIGHT
+        self,
+        engine: Engine,
+        dispatcher: Dispatcher,
+        finish_s: float = FINISH_S,
+        max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         self._engine = engine
         self._max_in_flight = max_in_flight

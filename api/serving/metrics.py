@@ -160,10 +160,14 @@ def _state_lines(totals: list[int]) -> Iterator[str]:
     yield from _head("pointsman_tasks_found_total", "counter", "Requests by what named their task.")
     for reason in get_args(TaskReason):
         yield f'pointsman_tasks_found_total{{by="{reason}"}} {totals[POSITIONS["found_by", reason]]}'
-    yield from _head("pointsman_availability_total", "counter", "Retries, fallbacks and what else kept answers coming.")
+    yield from _head(
+        "pointsman_availability_total", "counter", "Retries, fallbacks and what else kept answers coming."
+    )
     for each in get_args(Kind):
         yield f'pointsman_availability_total{{event="{each}"}} {totals[POSITIONS["availability", each]]}'
-    yield from _head("pointsman_copies_total", "counter", "Copies of requests (mode shadow) by what became of them.")
+    yield from _head(
+        "pointsman_copies_total", "counter", "Copies of requests (mode shadow) by what became of them."
+    )
     for fate in get_args(Fate):
         yield f'pointsman_copies_total{{fate="{fate}"}} {totals[POSITIONS["copies", fate]]}'
     yield from _head("pointsman_tier_decisions_total", "counter", "Decisions by tier; 0 is none.")

@@ -126,11 +126,15 @@ class Experiment(Declared):
                 raise ValueError("shadow_usd_per_day bounds copies, which only mode shadow makes; remove it")
             return
         if self.shadow_usd_per_day is None:
-            raise ValueError("shadow_usd_per_day is missing: mode shadow needs what its copies may cost a day")
+            raise ValueError(
+                "shadow_usd_per_day is missing: mode shadow needs what its copies may cost a day"
+            )
         if self.unit != "request":
             raise ValueError(f"unit must be request in mode shadow, which pairs requests, not {self.unit}")
         if self.objective.budget_usd is not None or self.decision.read_out != "anytime":
-            raise ValueError("mode shadow has no shares and no reward; leave objective and decision.read_out out")
+            raise ValueError(
+                "mode shadow has no shares and no reward; leave objective and decision.read_out out"
+            )
         for guardrail in self.guardrails:
             if guardrail.metric not in SHADOW_METRICS:
                 raise ValueError(

@@ -22,6 +22,8 @@ class Volume:
     rarer: tuple[float, ...]
     """Units, in effect, on the rarer side of the reward's range: for binary rewards of single requests
     the smaller of successes and failures."""
+    called: tuple[int, ...]
+    """Units with a known call; callers may report rewards alone, and then there never is one."""
     served: tuple[float, ...]
     """Share of called units that were answered by their own candidate; 1 before any call."""
     costed: tuple[float, ...]
@@ -46,6 +48,7 @@ def volume(definition: Experiment, everything: Evidence, mature: Evidence, now_m
     return Volume(
         units=tuple(pooled[:, Z.UNIT, Z.UNIT].tolist()),
         rarer=tuple(rarer(pooled, definition.reward.range[0], definition.reward.width).tolist()),
+        called=tuple(int(count) for count in answered),
         served=_shares(served, answered),
         costed=_shares(costed, called),
         assigned=assigned,

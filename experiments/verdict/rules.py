@@ -122,8 +122,9 @@ def _costs(definition: Experiment, comparison: Comparison, volume: Volume) -> tu
     """Costs known of nearly all units, where the objective compares them; rewards are judged without."""
     if not definition.objective.needs_cost:
         return ()
-    state: State = "holds" if _costs_known(comparison, volume) else "open"
-    return (Rule("costs", state, _costed(comparison, volume)),)
+    if not _costs_known(comparison, volume):
+        return (Rule("costs", "open", _costed(comparison, volume)),)
+    return (_uncalled("costs", comparison, volume) or Rule("costs", "holds", _costed(comparison, volume)),)
 
 
 def _costs_known(comparison: Comparison, volume: Volume) -> bool:
@@ -282,10 +283,24 @@ def _bound(effect: GuardrailEffect) -> str:
 def _served(comparison: Comparison, volume: Volume) -> Rule:
     """A candidate that is mostly answered by its fallback looks "not worse"."""
     share = min(volume.served[0], volume.served[comparison.arm])
-    state: State = "holds" if share >= SMALLEST_SERVED else "fails"
-    return Rule(
-        "served", state, f"{share:.1%} of units were served as assigned; {SMALLEST_SERVED:.0%} are needed"
-    )
+    known = f"{share:.1%} of units were served as assigned; {SMALLEST_SERVED:.0%} are needed"
+    if share < SMALLEST_SERVED:
+        return Rule("served", "fails", known)
+    return _uncalled("served", comparison, volume) or Rule("served", "holds", known)
+
+
+def _uncalled(name: str, comparison: Comparison, volume: Volume) -> Rule | None:
+    """A rule about calls while an arm has none; where rewards come without calls it must not block for good.
+
+    It is open only while an arm has no reward either, when rule `data` is open too: no decision rests on it.
+    """
+    arms = (0, comparison.arm)
+    if all(volume.called[arm] for arm in arms):
+        return None
+    call = "no call of one of the two" if any(volume.called[arm] for arm in arms) else "no call"
+    if min(volume.units[arm] for arm in arms) <= 0:
+        return Rule(name, "open", f"{call} is known yet")
+    return Rule(name, "holds", f"{call} was reported; nothing to compare")
 
 
 def units_needed(definition: Experiment, one: Candidacy, volume: Volume) -> float:

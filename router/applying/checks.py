@@ -118,7 +118,9 @@ def _routes(document: Document) -> Iterator[Finding]:
     for index, rule in enumerate(document.routes):
         if rule.task is not None and rule.task not in document.tasks:
             hint = did_you_mean(rule.task, document.tasks)
-            yield Finding(("routes", index, "task"), f"task {rule.task!r} is not declared under tasks; {hint}")
+            yield Finding(
+                ("routes", index, "task"), f"task {rule.task!r} is not declared under tasks; {hint}"
+            )
         if rule.tier is not None and rule.tier not in tiers:
             message = f"no model has tier {rule.tier}; declared tiers: {sorted(tiers)}"
             yield Finding(("routes", index, "tier"), message)
@@ -134,7 +136,9 @@ def _copied_to_people(document: Document) -> Iterator[Finding]:
         for index, candidate in enumerate(experiment.candidates):
             model = document.models.get(candidate)
             if experiment.mode == "shadow" and model is not None and model.kind == "human":
-                message = f"{candidate!r} hands over to people, and mode shadow sends copies; use another mode"
+                message = (
+                    f"{candidate!r} hands over to people, and mode shadow sends copies; use another mode"
+                )
                 yield Finding(("experiments", name, "candidates", index), message)
 
 
@@ -278,7 +282,9 @@ def _spending(document: Document) -> Iterator[Finding]:
         champion = default_of(name, document)
         model_of = document.models.get(champion)
         if task.budget is not None and model_of is not None and list_price(champion, model_of) is None:
-            message = f"the budget needs a price and none of {champion!r} is known; give models.{champion}.price"
+            message = (
+                f"the budget needs a price and none of {champion!r} is known; give models.{champion}.price"
+            )
             yield Finding(("tasks", name, "budget"), message)
 
 

@@ -163,7 +163,11 @@ def _left_alone(old: Document | None, new: Document) -> list[PlanItem]:
 def _refusals(document: Document, state: State, rows: dict[str, RouteRow]) -> list[PlanItem]:
     """What the document would take away from under traffic."""
     items = []
-    if document.classifier is not None and document.classifier.file is not None and document.classifier.packed is None:
+    if (
+        document.classifier is not None
+        and document.classifier.file is not None
+        and document.classifier.packed is None
+    ):
         detail = "its file was not read; read the configuration from its own file"
         items.append(PlanItem("refuse", "classifier", detail))
     for task in sorted(relevant_tasks(document) & rows.keys()):

@@ -81,7 +81,9 @@ class FeedbackItem(BaseModel):
             self.output_tokens,
         )
         if all(value is None for value in reported):
-            raise ValueError("nothing is reported; give value, cost_usd, tokens, latency_ms, error or misrouted")
+            raise ValueError(
+                "nothing is reported; give value, cost_usd, tokens, latency_ms, error or misrouted"
+            )
         if (self.input_tokens is None) != (self.output_tokens is None):
             raise ValueError("input_tokens and output_tokens belong together; give both")
         if self.cached_input_tokens is not None and self.cached_input_tokens > (self.input_tokens or 0):

@@ -174,7 +174,9 @@ class SqliteStore:
     def take_allowance(self, name: str, period: int, wanted: float, most: float) -> float:
         """Take a slice of what is left of an allowance."""
         with self._file.writing() as connection:
-            row = connection.execute("SELECT period, given FROM allowances WHERE name = ?", (name,)).fetchone()
+            row = connection.execute(
+                "SELECT period, given FROM allowances WHERE name = ?", (name,)
+            ).fetchone()
             after, slice_ = given_out(Allowance(*row) if row else None, period, wanted, most)
             connection.execute("INSERT OR REPLACE INTO allowances VALUES (?, ?, ?)", (name, *after))
             return slice_

@@ -120,12 +120,17 @@ def expected_figures(document: Document) -> Iterator[tuple[str, str]]:
                 yield f"{where} {name}.{end}", figures.p_value(candidate[name][end])
             for end in EFFECT_CORRECTED if candidate[name] and candidate[name]["fixed_p_holm"] else ():
                 yield f"{where} {name}.{end}", figures.p_value(candidate[name][end])
-        yield from _others(where, candidate["other"])
+        yield from () if awaits(document) else _others(where, candidate["other"])
         for guard in candidate["guardrails"]:
             shown = figures.change if guard["relative"] else figures.difference
             for end in ("value", "low", "high"):
                 yield f"{where} guardrail {guard['metric']} {end}", shown(guard[end])
     yield from _verdict_and_health(document)
+
+
+def awaits(document: Document) -> bool:
+    """Whether nothing is mature: pages and text then leave out what rests on mature data."""
+    return bool(document["mature_units"] == 0)
 
 
 def _others(where: str, other: Document | None) -> Iterator[tuple[str, str]]:
@@ -168,6 +173,8 @@ def sentences(document: Document) -> Iterator[str]:
         yield health["alarm"]
     if document["heterogeneity_warning"]:
         yield document["heterogeneity_warning"]
+    if awaits(document):
+        return
     yield document["discovery"]["sentence"]
     for candidate in document["candidates"]:
         if candidate["other"]:

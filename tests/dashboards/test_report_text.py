@@ -70,7 +70,10 @@ def test_rendering_twice_gives_the_same_text(document: Document) -> None:
 
 def test_unknown_numbers_are_dashes(documents: Mapping[str, Document]) -> None:
     """`None` in a table is a bug shown to a customer."""
-    text = render_text(documents["not_ready"])
+    unknown = deepcopy(documents["keep_running"])
+    for end in ("value", "low", "high", "p"):
+        unknown["candidates"][1]["reward_effect"][end] = None
+    text = render_text(unknown)
     assert "not enough data" in text
     assert not set(text.split()) & {"None", "nan", "inf", "True", "False"}
 

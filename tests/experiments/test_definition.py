@@ -89,11 +89,18 @@ def test_unknown_fields_are_refused(part):
         ({"mode": "shadow"}, "needs what its copies may cost a day"),
         ({"shadow_usd_per_day": 1.0}, "which only mode shadow makes"),
         ({"mode": "shadow", "shadow_usd_per_day": 0.0}, "greater than 0"),
-        ({"mode": "shadow", "shadow_usd_per_day": 1.0, "unit": "user"}, "unit must be request in mode shadow"),
+        (
+            {"mode": "shadow", "shadow_usd_per_day": 1.0, "unit": "user"},
+            "unit must be request in mode shadow",
+        ),
         ({"mode": "shadow", "shadow_usd_per_day": 1.0, "shares": [0.5, 0.5]}, "the control serves all"),
         ({"mode": "shadow", "shadow_usd_per_day": 1.0, "bandit": {"ramp": [0.1]}}, "which mode shadow keeps"),
         (
-            {"mode": "shadow", "shadow_usd_per_day": 1.0, "guardrails": [{"metric": "latency_p95_ms", "max_ratio": 2}]},
+            {
+                "mode": "shadow",
+                "shadow_usd_per_day": 1.0,
+                "guardrails": [{"metric": "latency_p95_ms", "max_ratio": 2}],
+            },
             "guardrails of mode shadow are error, cost_usd, latency_p50_ms",
         ),
         ({"traffic": 0}, "greater than 0"),

@@ -104,7 +104,9 @@ def test_a_candidate_above_the_budget_is_not_promoted_and_keeps_its_place_in_the
     assert seen.dropped == {}
     assert seen.verdict.kind == "stop_futile"
     assert "m1 cannot serve alone, a request costs at least 0.01" in seen.verdict.sentence
-    assert split(trial)[1] == pytest.approx(0.2, abs=0.03), "debts of equal shares are paid: half the budget for now"
+    assert split(trial)[1] == pytest.approx(0.2, abs=0.03), (
+        "debts of equal shares are paid: half the budget for now"
+    )
 
 
 def test_while_its_cost_is_open_the_promotion_waits():

@@ -100,6 +100,34 @@ def test_unknown_costs_leave_the_reward_to_be_judged():
     assert states(trial(DEAR, Arm(500, 400, costed=40), **floor))["min_reward"] == "holds"
 
 
+REWARDED = {"objective": {"kind": "reward"}}
+
+
+def test_before_any_call_the_rules_about_calls_are_open_and_say_why():
+    """100% of no units would read as a fact that somebody found."""
+    seen = Trial(experiment()).epoch(Arm(0, 0), Arm(0, 0)).look().candidacies[0]
+    for name in ("costs", "served"):
+        assert (seen.rule(name).state, seen.rule(name).sentence) == ("open", "no call is known yet")
+    half = Trial(experiment()).epoch(Arm(200, 150), Arm(0, 0)).look().candidacies[0].rule("served")
+    assert (half.state, half.sentence) == ("open", "no call of one of the two is known yet")
+
+
+def test_rewards_without_any_call_are_promoted_all_the_same():
+    """Callers that report rewards alone never report a call; waiting for one would block them for good."""
+    found = trial(Arm(500, 400, called=0), Arm(500, 470, called=0), **REWARDED)
+    assert sentence(found, "served") == "no call was reported; nothing to compare"
+    assert set(states(found).values()) == {"holds"}
+    assert found.look().verdict.kind == "promote"
+    assert states(trial(Arm(500, 400, called=0), Arm(500, 470, called=0)))["costs"] == "holds"
+
+
+def test_a_control_that_others_answer_is_told_though_the_candidate_has_no_call():
+    """What is known to be broken is no open question."""
+    found = trial(Arm(500, 400, served=400), Arm(500, 470, called=0), **REWARDED)
+    assert states(found)["served"] == "fails"
+    assert "80.0% of units were served as assigned" in sentence(found, "served")
+
+
 # Not worse
 
 
@@ -121,6 +149,21 @@ def test_a_few_early_failures_are_no_harm():
     comparison = found.look().comparisons[0]
     assert comparison.not_worse_upper_early > comparison.not_worse_upper
     assert states(found)["not_worse"] == "open"
+
+
+def test_a_loss_that_only_the_plain_variance_shows_is_no_harm_on_thin_data():
+    """A control without a failure has hardly any variance of its own, and the plain bound believes it."""
+    found = trial(Arm(60, 60), Arm(240, 214), times=1, objective={"kind": "reward", "reward_margin": 0.02})
+    comparison = found.look().comparisons[0]
+    assert comparison.not_worse_upper < -0.02 < comparison.not_worse_upper_early
+    assert (states(found)["data"], states(found)["not_worse"]) == ("open", "open")
+
+
+def test_a_floor_is_not_reached_on_thin_data():
+    """With one failure in 500 the mean is far from normal, and its bound far too sure."""
+    found = trial(DEAR, Arm(500, 499, 0.005), times=1, objective={"min_reward": 0.7})
+    assert found.look().comparisons[0].reward_floor_lower > 0.7
+    assert (states(found)["data"], states(found)["min_reward"]) == ("open", "open")
 
 
 def test_an_absolute_floor_is_a_rule_of_its_own():

@@ -58,6 +58,7 @@ def test_shares_of_served_and_costed_units_are_of_called_units():
     """Units that were never called say nothing about either."""
     trial = Trial(experiment()).epoch(Arm(500, 100, called=200, served=190, costed=150, rated=200), Arm(0, 0))
     seen = trial.look().volume
+    assert seen.called == (200, 0)
     assert seen.served == (0.95, 1.0)
     assert seen.costed == (0.75, 1.0)
 

@@ -279,7 +279,9 @@ def test_another_schema_is_refused_with_clear_words(schema: str, words: str) -> 
     key = store._server.keys.state("meta")
     prefix = key.partition(":")[0]
     shared_server().client().hset(key, "schema", schema)
-    with pytest.raises(StoreIncompatible, match=f"schema {schema}, this release reads schema {VERSION}; {words}"):
+    with pytest.raises(
+        StoreIncompatible, match=f"schema {schema}, this release reads schema {VERSION}; {words}"
+    ):
         RedisStore(f"{shared_server().url}?prefix={prefix}")
     store.close()
 
