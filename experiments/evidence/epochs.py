@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-FAR_FUTURE_MS = 2**62
 GRACE_MS = 2_000
 """Longest time between closing an epoch and the last decision taken under it."""
 CALL_WINDOW_MS = 150_000
@@ -44,7 +43,7 @@ class Epoch:
 
     def final_at_ms(self, window_ms: int) -> int:
         """Time after which no outcome changes this epoch's cells; a far future while it is open."""
-        return FAR_FUTURE_MS if self.closed_at_ms is None else self.closed_at_ms + window_ms + GRACE_MS
+        return 2**62 if self.closed_at_ms is None else self.closed_at_ms + window_ms + GRACE_MS
 
 
 def running_ms(epochs: Iterable[Epoch], now_ms: int) -> int:

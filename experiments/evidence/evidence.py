@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bandit.cells import Cells, Floats
 from experiments.definition.experiment import Experiment
-from experiments.evidence.epochs import FAR_FUTURE_MS, GRACE_MS, Epoch
+from experiments.evidence.epochs import Epoch
 from experiments.evidence.histograms import Histograms
 from experiments.evidence.units import (
     COST,
@@ -47,12 +47,6 @@ class Evidence:
     def shares(self) -> Floats:
         """Frozen shares; shape (epochs, arms)."""
         return np.array([epoch.shares for epoch in self.epochs]).reshape(len(self.epochs), self.arms)
-
-    @cached_property
-    def _closed_at_ms(self) -> NDArray[np.int64]:
-        """End of each epoch, a far future while it is open; asked for several times in a look."""
-        ends = (FAR_FUTURE_MS if epoch.closed_at_ms is None else epoch.closed_at_ms for epoch in self.epochs)
-        return np.fromiter(ends, dtype=np.int64, count=len(self.epochs))
 
     @property
     def arms(self) -> int:
@@ -95,8 +89,8 @@ class Evidence:
 
     def final(self, definition: Experiment, now_ms: int) -> NDArray[np.bool_]:
         """Which epochs are mature: every outcome that may count has arrived."""
-        mature: NDArray[np.bool_] = self._closed_at_ms + (definition.reward.window_ms + GRACE_MS) <= now_ms
-        return mature
+        window = definition.reward.window_ms
+        return np.array([epoch.mature(window, now_ms) for epoch in self.epochs], dtype=bool)
 
     def mature(self, definition: Experiment, now_ms: int) -> "Evidence":
         """The mature epochs, with silence counted as `reward.missing` says; what tests may read."""
