@@ -32,9 +32,7 @@ def blocks(
     """At least `draws` joint draws from the posteriors, 512 at a time."""
     arms = rewards.mean.size
     for _ in range(max(1, -(-draws // BLOCK))):
-        half = generator.standard_normal(
-            (2, arms, BLOCK // 2), dtype=np.float32
-        )  # twice as fast, and fine enough
+        half = generator.standard_normal((2, arms, BLOCK // 2), dtype=np.float32)  # fine enough, and faster
         of_reward, of_cost = np.concatenate([half, -half], axis=2).transpose(0, 2, 1)
         yield JointDraws(rewards.draws(of_reward), costs.draws(of_cost))
 

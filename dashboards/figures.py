@@ -6,6 +6,8 @@ What is not known is an en dash, never `None` or `nan`. Signs are plain ASCII he
 from datetime import UTC, datetime, timedelta
 from math import floor, isfinite, log10
 
+from experiments.definition.duration import days_in_words
+
 Value = float | int | None
 
 UNKNOWN = "–"  # noqa: RUF001  # an en dash, as a table shows an empty figure
@@ -194,13 +196,7 @@ def days(value: Value) -> str:
         return UNKNOWN
     if value >= LARGEST_PLAIN:
         return f"{value:.2g} days"
-    for size, unit in ((1.0, "day"), (1 / 24, "hour")):
-        if value >= size * 0.9999:
-            count = value / size
-            shown = f"{count:,.0f}" if count >= 10 or abs(count - round(count)) < 0.05 else f"{count:.1f}"
-            return f"{shown} {unit}" + ("" if shown == "1" else "s")
-    minutes = max(1, round(max(value, 0.0) * 1440))
-    return f"{minutes} minute" + ("" if minutes == 1 else "s")
+    return days_in_words(value)
 
 
 def duration(value_ms: int) -> str:

@@ -43,3 +43,18 @@ DurationMs = Annotated[
     PlainSerializer(text, return_type=str),
     WithJsonSchema({"type": "string", "examples": ["24h", "30m", "5s"]}),
 ]
+
+
+def days_in_words(days: float) -> str:
+    """A forecast of days, in hours or minutes where it is short.
+
+    >>> days_in_words(11.04), days_in_words(0.5), days_in_words(0.003), days_in_words(1)
+    ('11 days', '12 hours', '4 minutes', '1 day')
+    """
+    for size, unit in ((1.0, "day"), (1 / 24, "hour")):
+        if days >= size * 0.9999:
+            count = days / size
+            shown = f"{count:,.0f}" if count >= 10 or abs(count - round(count)) < 0.05 else f"{count:.1f}"
+            return f"{shown} {unit}" + ("" if shown == "1" else "s")
+    minutes = max(1, round(max(days, 0.0) * 1440))
+    return f"{minutes} minute" + ("" if minutes == 1 else "s")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import ceil, inf, isfinite
 from typing import Literal
 
+from experiments.definition.duration import days_in_words
 from experiments.definition.experiment import Experiment
 
 PlanMode = Literal["ab", "learn", "earn"]
@@ -124,14 +125,14 @@ def _sentence(definition: Experiment, dated: Plan) -> str:
     most = definition.decision.max_units
     if dated.answer == "not_enough_traffic":
         return (
-            f"Not enough traffic: about {units:,} units are needed, which takes {days:,.0f} days; "
+            f"Not enough traffic: about {units:,} units are needed, which takes {days_in_words(days)}; "
             f"with {rounded(dated.units_per_day_needed):,} units of the task a day it would take {HORIZON_DAYS:.0f}."
         )
     if dated.answer == "max_units_too_small":
         return f"max_units is too small: about {units:,} units are needed, max_units is {most:,}."
     if dated.answer == "traffic_unknown":
         return f"About {units:,} units are needed; the task's traffic is not known yet."
-    return f"A verdict is likely within {days:,.1f} days, after about {units:,} units."
+    return f"A verdict is likely within {days_in_words(days)}, after about {units:,} units."
 
 
 def _floor_sentence(dated: Plan) -> str | None:
@@ -144,8 +145,8 @@ def _floor_sentence(dated: Plan) -> str | None:
         return f"Held at its floor a candidate takes {rounded(more):,} units more than with equal shares."
     days = max(chosen.days_at_floor - equal.days_mean, 0.0)
     return (
-        f"Held at its floor a candidate takes {chosen.days_at_floor:,.1f} days on average, "
-        f"{days:,.1f} more than with equal shares."
+        f"Held at its floor a candidate takes {days_in_words(chosen.days_at_floor)} on average, "
+        f"{days_in_words(days)} more than with equal shares."
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, isfinite
 
+from experiments.definition.duration import days_in_words
 from experiments.definition.experiment import Experiment
 from experiments.evidence.volume import DAY_MS, Volume
 from experiments.verdict.comparison import relative
@@ -148,7 +149,7 @@ def _all_out(progress: Progress) -> Verdict:
 def _too_early(definition: Experiment, volume: Volume, one: Candidacy) -> Verdict:
     days = definition.decision.min_days - volume.running_ms / DAY_MS
     name = one.comparison.candidate
-    sentence = f"{name} passes every test; the minimum duration ends in {days:.1f} days."
+    sentence = f"{name} passes every test; the minimum duration ends in {days_in_words(days)}."
     return Verdict(Kind.NOT_READY, name, sentence, None, days)
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.definition.duration import days_in_words
 from experiments.definition.experiment import Experiment
 from experiments.planning.days import Plan, at_traffic
 from experiments.planning.expectations import expectations
@@ -77,7 +78,7 @@ def test_the_floor_is_priced_in_days() -> None:
     dated = at_traffic(unknown, definition, 10_000.0)
     earn = dated.chosen
     assert earn.days_at_floor is not None
-    assert f"{earn.days_at_floor:,.1f} days on average" in str(dated.floor_sentence)
+    assert f"{days_in_words(earn.days_at_floor)} on average" in str(dated.floor_sentence)
     assert earn.days_at_floor == pytest.approx(earn.units_at_floor / 10_000 + 600 / 86_400)  # type: ignore[operator]  # known here
     assert planned(experiment(mode="ab")).floor_sentence is None
 
