@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIENTS := .venv-clients
 CLIENTS_READY := $(CLIENTS)/.ready
+RIVALS := .venv-calibration
+RIVALS_READY := $(RIVALS)/.ready
 
 .PHONY: demo redis-server test check lint types bench calibrate soak lock clean
 
@@ -17,6 +19,11 @@ $(READY): requirements-dev.lock pyproject.toml
 $(CLIENTS_READY): requirements-clients.lock
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet --require-hashes -r requirements-clients.lock
+	touch $@
+
+$(RIVALS_READY): requirements-calibration.lock
+	$(PYTHON) -m venv $(RIVALS)
+	$(RIVALS)/bin/python -m pip install --quiet --require-hashes -r requirements-calibration.lock
 	touch $@
 
 demo: $(READY)
@@ -41,8 +48,8 @@ check: lint types test
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
-calibrate: $(READY)
-	$(BIN)/python -m evaluation.calibration
+calibrate: $(RIVALS_READY)
+	$(RIVALS)/bin/python -m evaluation.calibration
 
 soak: $(READY)
 	$(BIN)/python -m pytest tests/process --kills 100
@@ -51,6 +58,7 @@ lock:
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group pyproject.toml:clients -o requirements-clients.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group calibration -c requirements-dev.lock pyproject.toml -o requirements-calibration.lock
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) $(CLIENTS) $(RIVALS) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
