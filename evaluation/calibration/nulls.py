@@ -85,11 +85,11 @@ def _of_objectives(replications: int) -> tuple[Scenario, ...]:
 
     def one(
         name: str, title: str, objective: dict[str, object], gap: float, costs_usd: tuple[float, float],
-        question: Question, truth: float | None = 0.0,
+        question: Question, truth: float | None = 0.0, units: int = 200,
     ) -> Scenario:  # fmt: skip
         return Scenario(
             name, title, "null", declared(objective=objective), flat(0.6), (0.0, gap), costs_usd, replications,
-            boundary=gap, question=question, truth=truth,
+            units, gap, question, truth,
         )  # fmt: skip
 
     return (
@@ -101,6 +101,8 @@ def _of_objectives(replications: int) -> tuple[Scenario, ...]:
             {"kind": "budget", "budget_usd": 0.02}, 0.0, (0.01, 0.01), "reward"),
         one("saving_bound", "equal reward, cheaper by exactly min_saving", {"kind": "cheapest_non_inferior"}, 0.0,
             (0.01, 0.009), "cost", log(0.9)),
+        one("both_gains", "equal reward, cheaper by exactly min_saving, either would count", {"kind": "reward"}, 0.0,
+            (0.01, 0.009), "reward", units=600),
         one("min_reward", "cheaper and better, exactly at min_reward",
             {"kind": "reward_per_cost", "min_reward": 0.7}, 0.1, (0.01, 0.005), "min_reward", None),
     )  # fmt: skip
