@@ -64,10 +64,14 @@ def best_of_draws(scores: Floats) -> Floats:
     >>> best_of_draws(np.array([[1.0, 2.0], [3.0, 3.0]])).tolist()
     [0.25, 0.75]
     """
-    if scores.ndim != 2 or scores.size == 0 or np.isnan(scores).any():
+    highest = scores.max(axis=1, keepdims=True) if scores.ndim == 2 and scores.size else np.array(np.nan)
+    if np.isnan(highest).any():
         raise ValueError(f"scores of shape {scores.shape}, must be draws by arms without NaN")
-    winners = scores == scores.max(axis=1, keepdims=True)
-    result: Floats = (winners / winners.sum(axis=1, keepdims=True)).mean(axis=0)
+    winners = scores == highest
+    wins = np.count_nonzero(winners, axis=0)
+    if wins.sum() > len(scores):  # ties
+        wins = (winners / winners.sum(axis=1, keepdims=True)).sum(axis=0)
+    result: Floats = wins / len(scores)
     return result
 
 

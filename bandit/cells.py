@@ -6,6 +6,7 @@ dollars and a covariate. A cell is the sum of z z' over its units, so cells of w
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,19 @@ class Cells:
     def product(self, one: Z, other: Z) -> Floats:
         """Sum of the product of two components; shape (epochs, arms)."""
         return self.sums[..., one, other]
+
+    def by_arm(self, one: Z, other: Z) -> Floats:
+        """The same with arms as rows, each arm's epochs side by side in memory; kept, as every test reads a few."""
+        place = (min(one, other), max(one, other))
+        if place not in self._by_arm:
+            arranged = np.ascontiguousarray(self.sums[..., place[0], place[1]].T)
+            arranged.flags.writeable = False
+            self._by_arm[place] = arranged
+        return self._by_arm[place]
+
+    @cached_property
+    def _by_arm(self) -> dict[tuple[Z, Z], Floats]:
+        return {}
 
     def mapped(self, matrix: Floats) -> "Cells":
         """Cells of the units' vectors M z, where they were of z: sums of M z (M z)' = M S M'.

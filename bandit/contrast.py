@@ -29,9 +29,9 @@ class Contrasts:
     level: float
 
     def draws(self, normals: Floats) -> Floats:
-        """Joint draws of the arms' rewards from standard normals, both of shape (draws, arms)."""
-        result: Floats = self.level + self.mean + (self.root @ normals.T).T
-        return result
+        """Joint draws of the arms' rewards, (2 draws, arms), from normals of shape (draws, arms) with both signs."""
+        centre, moved = (self.level + self.mean)[:, None], self.root @ normals.T
+        return np.concatenate([centre + moved, centre - moved], axis=1).T
 
 
 def contrasts(

@@ -30,8 +30,13 @@ class Costs:
     """Standard deviation of the logarithm of `mean_usd`."""
 
     def draws(self, normals: Floats) -> Floats:
-        """Draws mean_usd * exp(log_sd z) from standard normals of shape (draws, arms); all above zero."""
-        result: Floats = self.mean_usd * np.exp(self.log_sd * normals)
+        """Draws mean_usd * exp(log_sd z), (2 draws, arms), from normals of shape (draws, arms) with both signs.
+
+        All are above zero. The exponent keeps the normals' precision, and that of -z is the inverse.
+        """
+        factor = np.exp(self.log_sd.astype(normals.dtype)[:, None] * normals.T)
+        both = np.concatenate([factor, 1 / factor], axis=1)
+        result: Floats = (self.mean_usd[:, None] * both).T
         return result
 
 

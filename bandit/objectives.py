@@ -127,10 +127,12 @@ def _reward_per_cost(
 ) -> Floats:
     """Reward per dollar; arms below the floor come last, ordered by reward.
 
-    Draws are cut to the range of the reward, as a posterior tail outside it is no possible reward. The
-    second term of `last` is zero unless rewards can be negative; it keeps "below the floor" last then too.
+    Draws are cut to the range of the reward, as a posterior tail outside it is no possible reward. Where rewards
+    can be negative, so can be the ratio of a good arm: "below the floor" comes last then too.
     """
     possible = np.clip(rewards, objective.low, objective.high)
     ratio = possible / costs_usd
-    last = (possible - objective.low) / objective.width - 1 + np.minimum(ratio.min(axis=1, keepdims=True), 0)
+    last = (possible - objective.high) / objective.width
+    if objective.low < 0:
+        last += np.minimum(ratio.min(axis=1, keepdims=True), 0)
     return np.where(good, ratio, last)

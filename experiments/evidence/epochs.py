@@ -1,6 +1,5 @@
 """Epochs: spans in which the shares are frozen, and when such a span closes and matures."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 GRACE_MS = 2_000
@@ -8,6 +7,8 @@ GRACE_MS = 2_000
 CALL_WINDOW_MS = 150_000
 """Time after which the calls of a closed epoch have ended: the default timeout of two minutes, GRACE_MS, and
 half a minute for rows that wait in a queue."""
+NEVER = 2**62
+"""Stands for the end of an epoch that is open."""
 LONGEST_MS = 24 * 3_600_000
 LONG_RUN = 2_000
 LOOK_GROWTH = 0.1
@@ -37,23 +38,9 @@ class Epoch:
         """Whether every outcome that may count has arrived: closed, and the reward window is over."""
         return self.number > 0 and self.closed_at_ms is not None and now_ms >= self.final_at_ms(window_ms)
 
-    def settled(self, now_ms: int) -> bool:
-        """Whether its calls have ended by the clock, though feedback may still come."""
-        return self.closed_at_ms is not None and now_ms >= self.closed_at_ms + CALL_WINDOW_MS
-
     def final_at_ms(self, window_ms: int) -> int:
         """Time after which no outcome changes this epoch's cells; a far future while it is open."""
-        return 2**62 if self.closed_at_ms is None else self.closed_at_ms + window_ms + GRACE_MS
-
-
-def running_ms(epochs: Iterable[Epoch], now_ms: int) -> int:
-    """How long an experiment took traffic until now: its epochs end at a pause and go on with the next start."""
-    return sum(_span_ms(epoch, now_ms) for epoch in epochs if epoch.number > 0)
-
-
-def _span_ms(epoch: Epoch, now_ms: int) -> int:
-    end_ms = now_ms if epoch.closed_at_ms is None else min(epoch.closed_at_ms, now_ms)
-    return max(end_ms - epoch.opened_at_ms, 0)
+        return NEVER if self.closed_at_ms is None else self.closed_at_ms + window_ms + GRACE_MS
 
 
 def smallest_size(arms: int, number: int) -> int:

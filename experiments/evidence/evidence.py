@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bandit.cells import Cells, Floats
 from experiments.definition.experiment import Experiment
-from experiments.evidence.epochs import Epoch
+from experiments.evidence.epochs import CALL_WINDOW_MS, GRACE_MS, NEVER, Epoch
 from experiments.evidence.histograms import Histograms
 from experiments.evidence.units import (
     COST,
@@ -77,20 +77,45 @@ class Evidence:
         if len(kept) == len(self.epochs):
             return self
         span = slice(kept[0], kept[-1] + 1) if kept else slice(0)
-        together = len(kept) == span.stop - (span.start or 0)
-        rows = span if together else kept  # a slice is a view, and mature epochs stand together
+        if len(kept) == span.stop - (span.start or 0):
+            return self._span(span)
         return replace(
             self,
             epochs=tuple(self.epochs[index] for index in kept),
-            counts={name: counts[rows] for name, counts in self.counts.items()},
-            cells={name: Cells(cells.sums[rows]) for name, cells in self.cells.items()},
+            counts={name: counts[kept] for name, counts in self.counts.items()},
+            cells={name: Cells(cells.sums[kept]) for name, cells in self.cells.items()},
             latency=tuple(self.latency[index] for index in kept),
         )
 
+    def _span(self, span: slice) -> "Evidence":
+        """Epochs that stand together, as mature ones do: views of the same arrays."""
+        return replace(
+            self,
+            epochs=self.epochs[span],
+            counts={name: counts[span] for name, counts in self.counts.items()},
+            cells={name: cells[span] for name, cells in self.cells.items()},
+            latency=self.latency[span],
+        )
+
+    @cached_property
+    def closed_at_ms(self) -> NDArray[np.int64]:
+        """When each epoch closed; NEVER where it is open. Shape (epochs,)."""
+        closings = (NEVER if epoch.closed_at_ms is None else epoch.closed_at_ms for epoch in self.epochs)
+        return np.fromiter(closings, dtype=np.int64, count=len(self.epochs))
+
+    @cached_property
+    def _opened_at_ms(self) -> NDArray[np.int64]:
+        openings = (epoch.opened_at_ms for epoch in self.epochs)
+        return np.fromiter(openings, dtype=np.int64, count=len(self.epochs))
+
+    def running_ms(self, now_ms: int) -> int:
+        """How long it took traffic until now: epochs end at a pause and go on with the next start."""
+        return int(np.maximum(np.minimum(self.closed_at_ms, now_ms) - self._opened_at_ms, 0).sum())
+
     def final(self, definition: Experiment, now_ms: int) -> NDArray[np.bool_]:
-        """Which epochs are mature: every outcome that may count has arrived."""
-        window = definition.reward.window_ms
-        return np.array([epoch.mature(window, now_ms) for epoch in self.epochs], dtype=bool)
+        """Which epochs are mature (Epoch.mature): every outcome that may count has arrived."""
+        final: NDArray[np.bool_] = self.closed_at_ms <= now_ms - definition.reward.window_ms - GRACE_MS
+        return final
 
     def mature(self, definition: Experiment, now_ms: int) -> "Evidence":
         """The mature epochs, with silence counted as `reward.missing` says; what tests may read."""
@@ -103,7 +128,7 @@ class Evidence:
         Where outcomes of calls come in by feedback, failures may be reported before successes, so an epoch
         is taken in only once nearly every unit of each arm has its call.
         """
-        ended = np.array([epoch.settled(now_ms) for epoch in self.epochs], dtype=bool)
+        ended = self.closed_at_ms <= now_ms - CALL_WINDOW_MS
         known = self.counts["called"] - self.counts["recovered"] >= SETTLED_CALLS * self.counts["assigned"]
         return self.where(self.final(definition, now_ms) | (ended & known.all(axis=1)))
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from bandit.cells import Floats, Z
 from experiments.definition.experiment import Experiment
-from experiments.evidence.epochs import running_ms
 from experiments.evidence.evidence import Evidence
 from experiments.evidence.units import COST, ERROR, PRIMARY
 
@@ -44,7 +43,7 @@ def volume(definition: Experiment, everything: Evidence, mature: Evidence, now_m
     called, costed = (mature.metric(name).n.sum(axis=0) for name in (ERROR, COST))
     served, answered = mature.counts["served"].sum(axis=0), mature.counts["called"].sum(axis=0)
     assigned = int(everything.counts["assigned"].sum())
-    running = max(running_ms(everything.epochs, now_ms), 1)
+    running = max(everything.running_ms(now_ms), 1)
     return Volume(
         units=tuple(pooled[:, Z.UNIT, Z.UNIT].tolist()),
         rarer=tuple(rarer(pooled, definition.reward.range[0], definition.reward.width).tolist()),

@@ -126,20 +126,44 @@ def _ratios(pairs: Pairs, numerator: Z, denominator: Z, floor: Floats, relative:
     `floor` is the least u_k; `relative` measures it against the ratio itself, as log ratios need.
     """
     parts = _Parts.of(pairs, numerator, denominator)
+    noise = parts.noise(pairs.n / np.maximum(pairs.freedom, 1.0)[..., None])
     weights = pairs.n.sum(axis=0)
     for _ in range(2):
-        value, influence = parts.influence(weights)
-        least = floor * np.maximum(value, SMALLEST_MEAN) ** 2 if relative else floor
-        unit = np.maximum((influence * pairs.n).sum(axis=-1) / np.maximum(pairs.freedom, 1.0), least)
-        scale = np.maximum(value, SMALLEST_MEAN) ** 2 if relative else np.ones_like(value)
-        weights = pairs.kept / ((unit / scale)[..., None] / pairs.divisor).sum(axis=0)
-    value, influence = parts.influence(weights)
-    least = floor * np.maximum(value, SMALLEST_MEAN) ** 2 if relative else floor
+        means = parts.means(weights)
+        scale = np.maximum(means.ratio, SMALLEST_MEAN) ** 2 if relative else 1.0
+        unit = np.maximum(noise.influence(means) / scale, floor)
+        weights = pairs.kept / (unit[..., None] / pairs.divisor).sum(axis=0)
+    means = parts.means(weights)
+    scale = np.maximum(means.ratio, SMALLEST_MEAN) ** 2 if relative else 1.0
     squared = (weights / np.maximum(weights.sum(axis=-1, keepdims=True), SMALLEST_MEAN)) ** 2
-    seen = (squared * influence / np.maximum(pairs.divisor - 1, 1.0)).sum(axis=-1)
-    smallest = least * (squared / pairs.divisor).sum(axis=-1)
+    seen = parts.noise(squared / np.maximum(pairs.divisor - 1, 1.0)).influence(means)
+    smallest = floor * scale * (squared / pairs.divisor).sum(axis=-1)
     known = squared.any(axis=-1)
-    return _Ratios(value, np.where(known, np.maximum(seen, smallest), 1.0))
+    return _Ratios(means.ratio, np.where(known, np.maximum(seen, smallest), 1.0))
+
+
+@dataclass(frozen=True)
+class _Means:
+    """Ratios of weighted means, and the means that they divide by; shape (2, candidates)."""
+
+    ratio: Floats
+    denominator: Floats
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """Weighted sums over epochs of the variances and the covariance of a unit's two components."""
+
+    numerator: Floats
+    denominator: Floats
+    covariance: Floats
+
+    def influence(self, means: _Means) -> Floats:
+        """The same sum of the variance of a unit's influence on the ratio."""
+        ratio = means.ratio
+        variance = self.numerator - ratio * (2 * self.covariance - ratio * self.denominator)
+        influence: Floats = np.maximum(variance, 0.0) / means.denominator**2
+        return influence
 
 
 @dataclass(frozen=True)
@@ -164,15 +188,19 @@ class _Parts:
             pairs.moment(numerator, denominator) / pairs.divisor - top * bottom,
         )
 
-    def influence(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Ratios of weighted means, and the within-epoch variance of a unit's influence on them."""
+    def means(self, weights: Floats) -> _Means:
+        """Ratios of means under weights of shape (candidates, epochs)."""
         total = np.maximum(weights.sum(axis=-1), SMALLEST_MEAN)
-        bottom = np.maximum((weights * self.denominator).sum(axis=-1) / total, SMALLEST_MEAN)
-        value: Floats = (weights * self.numerator).sum(axis=-1) / total / bottom
-        slope = value[..., None]
-        variance = self.numerator_variance - slope * (2 * self.covariance - slope * self.denominator_variance)
-        influence: Floats = np.maximum(variance, 0.0) / bottom[..., None] ** 2
-        return value, influence
+        bottom = np.maximum(np.vecdot(self.denominator, weights) / total, SMALLEST_MEAN)
+        return _Means(np.vecdot(self.numerator, weights) / total / bottom, bottom)
+
+    def noise(self, weights: Floats) -> _Noise:
+        """Sums of the variances under weights of shape (2, candidates, epochs)."""
+        return _Noise(
+            np.vecdot(self.numerator_variance, weights),
+            np.vecdot(self.denominator_variance, weights),
+            np.vecdot(self.covariance, weights),
+        )
 
 
 def arm_mean(cells: Cells, arm: int, width: float = 1.0) -> Estimate:

@@ -29,13 +29,13 @@ class Pairs:
     def of(cls, cells: Cells, against: int, arms: Sequence[int], smallest: int) -> "Pairs":
         """Pairs of `against` with each of `arms`, in epochs where both have `smallest` units."""
         rows = np.stack([np.full(len(arms), against, dtype=np.intp), np.array(arms, dtype=np.intp)])
-        n = _arranged(cells, rows, Z.UNIT, Z.UNIT)
+        n = cells.by_arm(Z.UNIT, Z.UNIT)[rows]
         kept: NDArray[np.bool_] = np.all(n >= smallest, axis=0)
         return cls(cells, rows, kept, n * kept, np.where(kept, n, 1.0))
 
     def moment(self, one: Z, other: Z) -> Floats:
         """Sums of the product of two components; shape (2, arms, epochs)."""
-        sums: Floats = _arranged(self.cells, self.rows, one, other) * self.kept
+        sums: Floats = self.cells.by_arm(one, other)[self.rows] * self.kept
         return sums
 
     @property
@@ -48,9 +48,3 @@ class Pairs:
         """Degrees of freedom of a variance within epochs; shape (2, arms)."""
         spent: Floats = np.asarray(self.kept.sum(axis=-1), dtype=np.float64)
         return self.units - spent
-
-
-def _arranged(cells: Cells, rows: NDArray[np.intp], one: Z, other: Z) -> Floats:
-    by_arm: Floats = np.ascontiguousarray(cells.product(one, other).T)
-    arranged: Floats = by_arm[rows]
-    return arranged

@@ -102,6 +102,11 @@ class Sequence:
         margin = self.margin(estimate.information)
         return estimate.value - margin, estimate.value + margin
 
+    def bounds(self, estimate: Estimate) -> tuple[float, float]:
+        """The one-sided lower and upper bound, each valid by itself at all looks together."""
+        margin = self.margin_one_sided(estimate.information)
+        return estimate.value - margin, estimate.value + margin
+
     def lower(self, estimate: Estimate) -> float:
         """One-sided lower confidence bound, valid at all looks together."""
         return estimate.value - self.margin_one_sided(estimate.information)

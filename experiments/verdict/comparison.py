@@ -238,6 +238,10 @@ def _tested(definition: Experiment, found: _Estimates, guardrails: tuple[Guardra
     margin = _sequence(alpha, objective.reward_margin)
     superior, scale = found.superior, _sequence(alpha, gain_size(definition))
     cost, per_cost = _effect(found.cost, relative), _effect(found.per_cost, relative)
+    not_worse, loss = margin.bounds(found.reward), found.reward.minus(-objective.reward_margin)
+    gain, of_costs = scale.bounds(superior), [relative.bounds(each) for each in found.costs]
+    savings = [each.minus(log(1 - decision.min_saving)).reversed() for each in found.costs]
+    floor = (None, None) if objective.min_reward is None else margin.bounds(found.own_reward)
     return Comparison(
         arm=found.arm,
         candidate=definition.candidates[found.arm],
@@ -245,28 +249,22 @@ def _tested(definition: Experiment, found: _Estimates, guardrails: tuple[Guardra
         cost=cost,
         cost_per_request=cost if len(found.costs) == 1 else _effect(found.request_cost, relative),
         reward_per_cost=per_cost,
-        not_worse_lower=margin.lower(found.reward),
-        not_worse_upper=margin.upper(found.reward),
+        not_worse_lower=not_worse[0],
+        not_worse_upper=not_worse[1],
         not_worse_upper_early=margin.upper(found.early),
-        superior_lower=scale.lower(superior),
-        superior_upper=scale.upper(superior),
-        cost_upper=max(relative.upper(cost) for cost in found.costs),
-        cost_lower=max(relative.lower(cost) for cost in found.costs),
-        reward_floor_lower=None if objective.min_reward is None else margin.lower(found.own_reward),
-        reward_floor_upper=None if objective.min_reward is None else margin.upper(found.own_reward),
+        superior_lower=gain[0],
+        superior_upper=gain[1],
+        cost_upper=max(upper for _, upper in of_costs),
+        cost_lower=max(lower for lower, _ in of_costs),
+        reward_floor_lower=floor[0],
+        reward_floor_upper=floor[1],
         guardrails=guardrails,
-        p_not_worse=margin.p_value_one_sided(found.reward.minus(-objective.reward_margin)),
+        p_not_worse=margin.p_value_one_sided(loss),
         p_superior=scale.p_value_one_sided(superior),
-        p_cheaper=max(
-            relative.p_value_one_sided(cost.minus(log(1 - decision.min_saving)).reversed())
-            for cost in found.costs
-        ),
-        log_e_not_worse=margin.log_e_one_sided(found.reward.minus(-objective.reward_margin)),
+        p_cheaper=max(relative.p_value_one_sided(saving) for saving in savings),
+        log_e_not_worse=margin.log_e_one_sided(loss),
         log_e_superior=scale.log_e_one_sided(superior),
-        log_e_cheaper=min(
-            relative.log_e_one_sided(cost.minus(log(1 - decision.min_saving)).reversed())
-            for cost in found.costs
-        ),
+        log_e_cheaper=min(relative.log_e_one_sided(saving) for saving in savings),
         by_saving_only=objective.kind == "cheapest_non_inferior",
         superior=per_cost if superior is found.per_cost else _effect(superior, scale),
         spending=found.spending,

@@ -1,12 +1,10 @@
 """Epochs: when they close, when they are mature, and how their number stays bounded."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.evidence.epochs import GRACE_MS, LONGEST_MS, Epoch, may_close, running_ms, smallest_size
+from experiments.evidence.epochs import GRACE_MS, LONGEST_MS, Epoch, may_close, smallest_size
 
 OPEN = Epoch(1, 3, 1_000, (0.5, 0.5))
 CLOSED = Epoch(1, 3, 1_000, (0.5, 0.5), closed_at_ms=5_000)
@@ -24,30 +22,6 @@ def test_an_epoch_needs_a_hundred_units_or_twenty_an_arm(arms, size):
 def test_epochs_double_with_every_two_thousand(number, size):
     """The history stays a few thousand rows however long an experiment runs."""
     assert smallest_size(2, number) == size
-
-
-@given(
-    spans=st.lists(st.tuples(st.integers(0, 1_000), st.integers(0, 1_000)), min_size=1, max_size=8),
-    last_open=st.booleans(),
-    rest=st.integers(0, 500),
-)
-def test_pauses_between_epochs_are_no_running_time(spans, last_open, rest):
-    """An epoch ends with a pause and the next begins with the resumption; epoch 0 is no span at all."""
-    epochs, now_ms = [Epoch(1, 0, 0, (1.0,), closed_at_ms=0)], 1_000
-    for number, (pause, running) in enumerate(spans, start=1):
-        opened = now_ms + pause
-        now_ms = opened + running
-        epochs.append(Epoch(1, number, opened, (1.0,), closed_at_ms=now_ms))
-    if last_open:
-        epochs[-1] = replace(epochs[-1], closed_at_ms=None)
-    running = sum(running for _, running in spans)
-    assert running_ms(epochs, now_ms + rest) == running + (rest if last_open else 0)
-
-
-def test_a_clock_that_steps_back_takes_no_time_away():
-    """A planner's clock may be behind the one that opened the epoch."""
-    assert running_ms([CLOSED, replace(OPEN, number=4, opened_at_ms=6_000)], now_ms=5_500) == 4_000
-    assert running_ms([], now_ms=5_000) == 0
 
 
 def test_new_shares_close_an_epoch_that_is_large_enough():

@@ -49,6 +49,43 @@ def cells_of_units(definition, outcomes):
     return [CellRow(1, 0, tuple(counts.tolist()), {name: tuple(sums) for name, sums in moments.items()})]
 
 
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 1_000), st.integers(0, 1_000)), min_size=1, max_size=8),
+    last_open=st.booleans(),
+    rest=st.integers(0, 500),
+)
+def test_pauses_between_epochs_are_no_running_time(spans, last_open, rest):
+    """An epoch ends with a pause and the next begins with the resumption; epoch 0 is no span at all."""
+    epochs, now_ms = [Epoch(1, 0, 0, (1.0,), closed_at_ms=0)], 1_000
+    for number, (pause, running) in enumerate(spans, start=1):
+        opened = now_ms + pause
+        now_ms = opened + running
+        epochs.append(Epoch(1, number, opened, (1.0,), closed_at_ms=now_ms))
+    if last_open:
+        epochs[-1] = replace(epochs[-1], closed_at_ms=None)
+    running = sum(running for _, running in spans)
+    assert gather(epochs, [], 1).running_ms(now_ms + rest) == running + (rest if last_open else 0)
+
+
+def test_a_clock_that_steps_back_takes_no_time_away():
+    """A planner's clock may be behind the one that opened the epoch."""
+    closed, later = Epoch(1, 1, 1_000, (1.0,), closed_at_ms=5_000), Epoch(1, 2, 6_000, (1.0,))
+    assert gather([closed, later], [], 1).running_ms(5_500) == 4_000
+    assert gather([], [], 1).running_ms(5_000) == 0
+
+
+@given(
+    closings=st.lists(st.one_of(st.none(), st.integers(0, 3_000)), max_size=6),
+    later_ms=st.integers(0, 3_000),
+)
+def test_an_epoch_is_final_where_it_is_mature(closings, later_ms):
+    """The planner reads rows of immature epochs again and keeps the others: both must mean the same."""
+    epochs = [Epoch(1, place + 1, 0, (1.0,), closed_at_ms=end) for place, end in enumerate(closings)]
+    now_ms = DEFINITION.reward.window_ms + GRACE_MS + later_ms
+    final = gather(epochs, [], 1).final(DEFINITION, now_ms)
+    assert final.tolist() == [epoch.mature(DEFINITION.reward.window_ms, now_ms) for epoch in epochs]
+
+
 def test_rows_become_arrays_by_epoch_and_arm():
     """Epoch 0 is no row of any array."""
     assert [epoch.number for epoch in EVIDENCE.epochs] == [1, 2, 3]
