@@ -13,7 +13,7 @@ from experiments.definition.guardrail import COST, ERROR, FEEDBACK_RATE, Guardra
 from experiments.inference.latency_ratio import FEWEST_BEYOND, tail_shift
 from experiments.inference.sequence import Sequence
 from experiments.planning.expectations import Expectations, Reported
-from experiments.verdict.comparison import RELATIVE_MDE, level
+from experiments.verdict.comparison import RELATIVE_MDE, gain_level, level
 from experiments.verdict.guards import RARE_OUTCOMES
 from experiments.verdict.rules import FEWEST_RATIO_UNITS, FEWEST_UNITS
 from experiments.verdict.spending import RELATIVE_SIZE
@@ -55,22 +55,23 @@ def needs(definition: Experiment, expected: Expectations) -> tuple[Need, ...]:
     """
     alpha, objective, decision = level(definition), definition.objective, definition.decision
     better = decision.mde if objective.gains_reward else 0.0
-    found = [_reward_need(definition, "not_worse", objective.reward_margin, better, expected)]
+    found = [_reward_need(definition, "not_worse", alpha, objective.reward_margin, better, expected)]
+    of_gain = gain_level(definition)
     if objective.gains_reward:
-        found.append(_reward_need(definition, "gain", decision.mde, 0.0, expected))
+        found.append(_reward_need(definition, "gain", of_gain, decision.mde, 0.0, expected))
     else:
-        found.append(_cost_need("gain", alpha, _saving_beyond(definition, expected), expected))
+        found.append(_cost_need("gain", of_gain, _saving_beyond(definition, expected), expected))
     if objective.kind == "budget":
         found.append(_budget_need(alpha, expected))
     return (*found, *_guardrail_needs(definition, expected, alpha))
 
 
 def _reward_need(
-    definition: Experiment, rule: str, margin: float, better: float, expected: Expectations
+    definition: Experiment, rule: str, alpha: float, margin: float, better: float, expected: Expectations
 ) -> Need:
     """A need on the reward difference; exact tests take a fifth more than confidence sequences."""
     distance, variance = margin + better, expected.reward_variance
-    information = Sequence(level(definition), margin).information_needed(distance)
+    information = Sequence(alpha, margin).information_needed(distance)
     if definition.decision.read_out == "strict":
         information *= EXACT
     return Need(rule, "reward", distance, information, variance, variance, expected.feedback_share)

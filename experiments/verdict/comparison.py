@@ -94,9 +94,13 @@ class Comparison:
 
     @property
     def p_deciding(self) -> float:
-        """p of the promotion rule: not worse, and superior or cheaper, within any budget (intersection-union)."""
+        """p of the promotion rule: not worse, and superior or cheaper, within any budget (intersection-union).
+
+        Of two ways to gain the smaller p counts twice (Bonferroni), as either is enough.
+        """
         within = 0.0 if self.spending is None else self.spending.p_within
-        return max(self.p_not_worse, min(self.p_superior, self.p_cheaper), within)
+        gain = self.p_cheaper if self.by_saving_only else 2 * min(self.p_superior, self.p_cheaper)
+        return max(self.p_not_worse, min(gain, 1.0), within)
 
     @property
     def log_e_deciding(self) -> float:
@@ -136,6 +140,11 @@ class _Estimates:
 def level(definition: Experiment) -> float:
     """Level of each test: alpha shared among the candidates beside the control."""
     return definition.decision.alpha / (len(definition.candidates) - 1)
+
+
+def gain_level(definition: Experiment) -> float:
+    """Level of each way to gain: half of it where "better" and "cheaper" both count, since either is enough."""
+    return level(definition) / (1 if definition.objective.kind == "cheapest_non_inferior" else 2)
 
 
 def gain_size(definition: Experiment) -> float:
@@ -235,11 +244,12 @@ def _sequence(alpha: float, size: float) -> Sequence:
 def _tested(definition: Experiment, found: _Estimates, guardrails: tuple[GuardrailEffect, ...]) -> Comparison:
     alpha, decision, objective = level(definition), definition.decision, definition.objective
     plain, relative = _sequence(alpha, decision.mde), _sequence(alpha, log(1 + RELATIVE_MDE))
-    margin = _sequence(alpha, objective.reward_margin)
-    superior, scale = found.superior, _sequence(alpha, gain_size(definition))
+    margin, of_gain = _sequence(alpha, objective.reward_margin), gain_level(definition)
+    superior, scale = found.superior, _sequence(of_gain, gain_size(definition))
+    saved = _sequence(of_gain, log(1 + RELATIVE_MDE))
     cost, per_cost = _effect(found.cost, relative), _effect(found.per_cost, relative)
     not_worse, loss = margin.bounds(found.reward), found.reward.minus(-objective.reward_margin)
-    gain, of_costs = scale.bounds(superior), [relative.bounds(each) for each in found.costs]
+    gain, of_costs = scale.bounds(superior), [saved.bounds(each) for each in found.costs]
     savings = [each.minus(log(1 - decision.min_saving)).reversed() for each in found.costs]
     floor = (None, None) if objective.min_reward is None else margin.bounds(found.own_reward)
     return Comparison(
@@ -261,10 +271,10 @@ def _tested(definition: Experiment, found: _Estimates, guardrails: tuple[Guardra
         guardrails=guardrails,
         p_not_worse=margin.p_value_one_sided(loss),
         p_superior=scale.p_value_one_sided(superior),
-        p_cheaper=max(relative.p_value_one_sided(saving) for saving in savings),
+        p_cheaper=max(saved.p_value_one_sided(saving) for saving in savings),
         log_e_not_worse=margin.log_e_one_sided(loss),
         log_e_superior=scale.log_e_one_sided(superior),
-        log_e_cheaper=min(relative.log_e_one_sided(saving) for saving in savings),
+        log_e_cheaper=min(saved.log_e_one_sided(saving) for saving in savings),
         by_saving_only=objective.kind == "cheapest_non_inferior",
         superior=per_cost if superior is found.per_cost else _effect(superior, scale),
         spending=found.spending,

@@ -11,7 +11,7 @@ from typing import Literal
 from experiments.definition.experiment import Experiment
 from experiments.evidence.volume import Volume
 from experiments.inference.sequence import Sequence
-from experiments.verdict.comparison import RELATIVE_MDE, Comparison, gain_size, level, relative
+from experiments.verdict.comparison import RELATIVE_MDE, Comparison, gain_level, gain_size, level, relative
 from experiments.verdict.guards import RARE_OUTCOMES, SMALLEST_COSTED, GuardrailEffect
 from experiments.verdict.spending import RELATIVE_SIZE
 from experiments.verdict.strict import ExactReward
@@ -242,14 +242,14 @@ def _budget(definition: Experiment, comparison: Comparison, costs_known: bool) -
 def _superior(definition: Experiment, comparison: Comparison) -> bool:
     """Shown to be better on the objective; of the reward an exact test says so where there is one."""
     if comparison.exact is not None and definition.objective.gains_reward:
-        return comparison.exact.better.p <= level(definition)
+        return comparison.exact.better.p <= gain_level(definition)
     return comparison.superior_lower > 0
 
 
 def _nothing_worthwhile(definition: Experiment, comparison: Comparison) -> bool:
     """Shown not to be better on the objective by as much as is worth detecting."""
     if comparison.exact is not None and definition.objective.gains_reward:
-        return comparison.exact.short.p <= level(definition)
+        return comparison.exact.short.p <= gain_level(definition)
     return comparison.superior_upper < gain_size(definition)
 
 
@@ -347,7 +347,7 @@ def _growth_of_gain(definition: Experiment, comparison: Comparison, data: float)
 
     While neither is estimated the answer is `data`: with enough units there will be an estimate.
     """
-    decision, alpha = definition.decision, level(definition)
+    decision, alpha = definition.decision, gain_level(definition)
     saving = log(1 - decision.min_saving)
     if comparison.cost_upper < saving or _superior(definition, comparison):
         return 1.0

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.definition.guardrail import Guardrail
 from experiments.inference.sequence import Estimate
-from experiments.verdict.comparison import Comparison
+from experiments.verdict.comparison import Comparison, gain_level, level
 from experiments.verdict.elimination import leader
 from experiments.verdict.guards import GuardrailEffect
 from tests.experiments.looks import Arm, Trial, experiment
@@ -41,6 +41,37 @@ def test_of_two_ways_to_gain_the_mean_of_their_e_values_counts() -> None:
     )
     assert one.log_e_deciding == pytest.approx(log(20.0))
     assert replace(one, by_saving_only=True).log_e_deciding == pytest.approx(log(10.0))
+
+
+def test_of_two_ways_to_gain_the_smaller_p_counts_twice() -> None:
+    """Two chances at the whole level promote up to 7% of candidates that are neither better nor cheaper enough."""
+    one = compared(p_not_worse=0.001, p_superior=0.3, p_cheaper=0.02, by_saving_only=False)
+    assert one.p_deciding == pytest.approx(0.04)
+    assert replace(one, p_superior=0.01).p_deciding == pytest.approx(0.02)
+    assert replace(one, by_saving_only=True).p_deciding == pytest.approx(0.02)
+    assert replace(one, p_superior=0.9, p_cheaper=0.8).p_deciding == 1.0
+
+
+@pytest.mark.parametrize(
+    "kind", ["reward", "reward_per_cost", "net_value", "budget", "cheapest_non_inferior"]
+)
+def test_each_way_to_gain_has_its_part_of_the_level(kind: str) -> None:
+    """Together they make up the candidate's level, whatever the objective."""
+    money = {"net_value": {"value_usd": 1.0}, "budget": {"budget_usd": 0.01}}
+    definition = experiment("dear", "cheap", "mini", objective={"kind": kind, **money.get(kind, {})})
+    ways = 1 if kind == "cheapest_non_inferior" else 2
+    assert ways * gain_level(definition) == pytest.approx(level(definition)) == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize(("successes", "state"), [(334, "open"), (335, "holds")])
+def test_a_gain_is_shown_where_twice_its_p_is_below_the_level(successes: int, state: str) -> None:
+    """The rule and the printed p are one test; at the same cost nothing but the reward can gain."""
+    definition = experiment(objective={"kind": "reward", "reward_margin": 0.05})
+    look = Trial(definition).epochs_of(5, Arm(400, 320, 0.01), Arm(400, successes, 0.01)).look()
+    (one,) = look.candidacies
+    assert (2 * one.comparison.p_superior <= 0.05) is (state == "holds")
+    assert one.comparison.p_superior < 0.05
+    assert {rule.name: rule.state for rule in one.rules}["gain"] == state
 
 
 def test_nobody_is_promoted_on_a_gain_without_being_not_worse() -> None:
