@@ -1,4 +1,4 @@
-"""Both ends of a gateway benchmark: a fixed-answer upstream and a closed-loop load generator.
+"""Both ends of a gateway benchmark: a fixed-answer upstream, streams too, and a closed-loop load generator.
 
 Small enough that the gateway between them is what is measured; they run on another core.
 """
@@ -25,6 +25,32 @@ REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %
     len(ANSWER),
     ANSWER,
 )
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+PIECES, APART_S = 16, 0.0005
+"""Pieces of text in a streamed answer, and the time between two events."""
+RETRY_S = 1.0
+"""How long a client that heeds the retry-after header waits; it is the value that the server sends."""
+
+
+def chunk(data: bytes) -> bytes:
+    """A piece of a chunked body."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def event(delta: dict[str, str], usage: bool = False) -> bytes:
+    """One event of a streamed answer."""
+    content = {
+        "id": "chatcmpl-fixed", "object": "chat.completion.chunk", "created": 1_790_000_000, "model": "upstream",
+        "choices": [] if usage else [{"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}],
+        "usage": {"prompt_tokens": 120, "completion_tokens": 60, "total_tokens": 180} if usage else None,
+    }  # fmt: skip
+    return chunk(b"data: %s\n\n" % json.dumps(content).encode())
+
+
+EVENTS = (
+    *[event({"content": "word " * 4})] * PIECES,
+    event({}) + event({}, usage=True) + chunk(b"data: [DONE]\n\n") + chunk(b""),
+)
 
 
 class Upstream(asyncio.Protocol):
@@ -32,6 +58,7 @@ class Upstream(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._held = b""
+        self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection to answer on."""
@@ -42,8 +69,18 @@ class Upstream(asyncio.Protocol):
         """Answer each request whose body is complete."""
         self._held += data
         while (length := whole_message(self._held)) is not None:
-            self._held = self._held[length:]
-            self._transport.write(REPLY)
+            request, self._held = self._held[:length], self._held[length:]
+            if b'"stream":true' in request:
+                self._transport.write(STREAM_HEAD)
+                self._stream(0)
+            else:
+                self._transport.write(REPLY)
+
+    def _stream(self, position: int) -> None:
+        """Write one event, and the others later."""
+        self._transport.write(EVENTS[position])
+        if position + 1 < len(EVENTS):
+            self._loop.call_later(APART_S, self._stream, position + 1)
 
 
 class Client(asyncio.Protocol):
@@ -64,10 +101,12 @@ class Client(asyncio.Protocol):
         """Count a complete answer and go on."""
         self._held += data
         if (length := whole_message(self._held)) is not None:
-            good = self._held.startswith((b"HTTP/1.1 200", b"HTTP/1.1 202"))
+            refused = self._load.done(time.perf_counter() - self._sent, self._held)
             self._held = self._held[length:]
-            self._load.done(time.perf_counter() - self._sent, good)
-            self._send()
+            if refused and self._load.patient:
+                asyncio.get_running_loop().call_later(RETRY_S, self._send)
+            else:
+                self._send()
 
     def _send(self) -> None:
         request = self._load.next_request()
@@ -81,13 +120,19 @@ class Client(asyncio.Protocol):
 class Load:
     """What the clients of one run share."""
 
-    def __init__(self, path: str, bodies: list[bytes], seconds: float) -> None:
-        head = b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        self._requests = [head % (path.encode(), len(body)) + body for body in bodies]
+    def __init__(
+        self, path: str, bodies: list[bytes], seconds: float, headers: bytes = b"", patient: bool = False
+    ) -> None:
+        """`patient` clients heed retry-after."""
+        self.patient = patient
+        head = b"POST %s HTTP/1.1\r\nhost: localhost\r\n%scontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        self._requests = [head % (path.encode(), headers, len(body)) + body for body in bodies]
         self._index = 0
         self._until = time.perf_counter() + seconds
         self.latencies_s: list[float] = []
         self.bad = 0
+        self.overloaded = 0
+        """Of the bad ones, those that say when to come again."""
 
     def next_request(self) -> bytes | None:
         """The next request, cycling through the bodies; None once time is over."""
@@ -96,18 +141,25 @@ class Load:
         self._index += 1
         return self._requests[self._index % len(self._requests)]
 
-    def done(self, latency_s: float, good: bool) -> None:
-        """Count an answer."""
-        self.latencies_s.append(latency_s)
-        self.bad += not good
+    def done(self, latency_s: float, answer: bytes) -> bool:
+        """Count an answer, its latency where it is a good one; whether the client shall come again later."""
+        if answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 202")):
+            self.latencies_s.append(latency_s)
+            return False
+        self.bad += 1
+        later = answer.startswith(b"HTTP/1.1 503") and b"\r\nretry-after: " in answer
+        self.overloaded += later
+        return later
 
 
 def whole_message(data: bytes) -> int | None:
-    """Length of the first HTTP message with a content-length, or None while it is incomplete."""
+    """Length of the first HTTP message, or None while it is incomplete; a chunked one is alone in `data`."""
     head = data.find(b"\r\n\r\n")
     if head < 0:
         return None
     lower = data[:head].lower()
+    if b"transfer-encoding: chunked" in lower:
+        return len(data) if data.endswith(b"\r\n0\r\n\r\n") else None
     at = lower.find(b"content-length:")
     length = int(lower[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
     return head + 4 + length if len(data) >= head + 4 + length else None
@@ -121,42 +173,48 @@ async def serve_upstream() -> None:
     await loop.run_in_executor(None, sys.stdin.read)
 
 
-async def run_load(port: int, path: str, bodies: list[bytes], seconds: float, connections: int) -> Load:
-    """Drive a server with a number of connections for some seconds."""
+async def run_load(load: Load, port: int, connections: int) -> None:
+    """Drive a server with a number of connections until the load's time is over."""
     loop = asyncio.get_running_loop()
-    load = Load(path, bodies, seconds)
     clients = [
         await loop.create_connection(lambda: Client(load), "127.0.0.1", port) for _ in range(connections)
     ]
     while not all(transport.is_closing() for transport, _ in clients):
         await asyncio.sleep(0.02)
-    return load
+
+
+def figures(load: Load) -> dict[str, float]:
+    """What came of a load."""
+    times = sorted(load.latencies_s) or [0.0]
+    return {
+        "requests": len(load.latencies_s) + load.bad,
+        "bad": load.bad,
+        "overloaded": load.overloaded,
+        "p50_ms": times[len(times) // 2] * 1e3,
+        "p99_ms": times[int(len(times) * 0.99)] * 1e3,
+    }
 
 
 def main() -> None:
-    """`upstream` serves; `load PORT PATH SECONDS CONNECTIONS` reads bodies, one a line, and prints figures."""
+    """`upstream` serves; `load` reads bodies, one a line, and prints figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("role", choices=["upstream", "load"])
-    parser.add_argument("rest", nargs="*")
-    arguments = parser.parse_args()
-    if arguments.role == "upstream":
+    roles = parser.add_subparsers(dest="role", required=True)
+    roles.add_parser("upstream")
+    driving = roles.add_parser("load")
+    driving.add_argument("port", type=int)
+    driving.add_argument("path")
+    driving.add_argument("seconds", type=float)
+    driving.add_argument("connections", type=int)
+    driving.add_argument("--headers", default="", help="further header lines, each ended by CRLF")
+    driving.add_argument("--patient", action="store_true", help="heed retry-after")
+    asked = parser.parse_args()
+    if asked.role == "upstream":
         asyncio.run(serve_upstream())
         return
-    port, path, seconds, connections = arguments.rest
     bodies = sys.stdin.buffer.read().splitlines()
-    load = asyncio.run(run_load(int(port), path, bodies, float(seconds), int(connections)))
-    times = sorted(load.latencies_s)
-    print(
-        json.dumps(
-            {
-                "requests": len(times),
-                "bad": load.bad,
-                "per_second": len(times) / float(seconds),
-                "p50_ms": times[len(times) // 2] * 1e3,
-                "p99_ms": times[int(len(times) * 0.99)] * 1e3,
-            }
-        )
-    )
+    load = Load(asked.path, bodies, asked.seconds, asked.headers.encode("latin-1"), asked.patient)
+    asyncio.run(run_load(load, asked.port, asked.connections))
+    print(json.dumps(figures(load)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -46,13 +46,25 @@ def closed(stream: IO[str] | None) -> None:
             return
 
 
-def load(
-    port: int, path: str, bodies: Sequence[bytes], seconds: float, connections: int, core: int
-) -> dict[str, float]:
+class Load(NamedTuple):
+    """What the load generator shall do."""
+
+    path: str
+    bodies: Sequence[bytes]
+    seconds: float
+    connections: int
+    headers: str = ""
+    """Further header lines, each ended by CRLF."""
+    patient: bool = False
+    """Whether its clients heed retry-after."""
+
+
+def run_load(port: int, load: Load, core: int) -> dict[str, float]:
     """Run the load generator in a process of its own and return its figures."""
+    arguments = [str(port), load.path, str(load.seconds), str(load.connections), f"--headers={load.headers}"]
     finished = subprocess.run(
-        [sys.executable, "-m", "benchmarks.loopback", "load", str(port), path, str(seconds), str(connections)],
-        cwd=ROOT, input=b"\n".join(bodies), capture_output=True, check=True,
+        [sys.executable, "-m", "benchmarks.loopback", "load", *arguments, *["--patient"] * load.patient],
+        cwd=ROOT, input=b"\n".join(load.bodies), capture_output=True, check=True,
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
     )  # fmt: skip
     figures: dict[str, float] = json.loads(finished.stdout)
