@@ -10,12 +10,12 @@ import hmac
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from starlette.types import Scope as Request
 
 from api.serving.problems import error_body, problem
 from api.serving.replies import JSON, Reply
+from experiments.evidence.record import record
 from router.keys import hash_key
 from storage.records import KeyRow, Scope, State
 
@@ -31,7 +31,7 @@ _FOREIGN = problem(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Identity:
     """Whoever a request comes from; `actor` is what the audit record says."""
 

@@ -1,15 +1,15 @@
 """Whole HTTP answers, and how they go out through ASGI."""
 
-from dataclasses import dataclass
-
 import orjson
 from starlette.types import Send
+
+from experiments.evidence.record import record
 
 Headers = tuple[tuple[bytes, bytes], ...]
 JSON: Headers = ((b"content-type", b"application/json"),)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Reply:
     """One HTTP answer; its length header is added on sending."""
 

@@ -9,8 +9,10 @@ Messages are for clients: they name no host, URL, header or key.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
+
+from experiments.evidence.record import record
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 """Largest whole answer that is kept in memory."""
@@ -32,7 +34,7 @@ class BrokenAnswer(TransportError):
     """The answer began and cannot be used."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Upstream:
     """Where a model is called, and with which key."""
 
@@ -42,7 +44,7 @@ class Upstream:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Deadlines:
     """Longest waits of one attempt."""
 
@@ -54,7 +56,7 @@ class Deadlines:
     """From the start to the last byte."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Reply:
     """A whole answer, of any status."""
 

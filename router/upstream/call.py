@@ -1,11 +1,12 @@
 """A call: one checked request of a client, on its way to whichever model is decided for it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 import orjson
 
+from experiments.evidence.record import record
 from router.config.model import Model
 from router.deciding.choose import RouteRequest
 from router.upstream.hints import dump_fields
@@ -13,7 +14,7 @@ from router.upstream.hints import dump_fields
 Endpoint = Literal["chat", "embeddings", "responses"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Call:
     """What the client asked for, and what may be forwarded of it."""
 

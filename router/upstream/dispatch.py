@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from experiments.evidence.record import record
 from router.availability.chain import Chain
 from router.availability.fleet import Fleet
 from router.availability.quotas import Quotas
@@ -60,7 +61,7 @@ class Limits:
     """Part of the remaining time for an attempt that has a fallback behind it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Answer:
     """A whole answer for the client."""
 

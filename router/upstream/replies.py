@@ -1,15 +1,15 @@
 """Chat replies: reading an upstream's answer and giving it the decision's name."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from experiments.evidence.record import record
 from router.transport.transport import BrokenAnswer
 from router.upstream.usage import Usage, answer_characters, read_usage, usage_fields
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Completion:
     """A whole answer as the upstream gave it."""
 

@@ -1,9 +1,9 @@
 """Usage: how many tokens an answer took, reported by the upstream or estimated from sizes."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeGuard
 
+from experiments.evidence.record import record
 from router.config.prices import ListPrice
 
 MAX_TOKENS = 100_000_000
@@ -12,7 +12,7 @@ CHARACTERS_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Usage:
     """Tokens of one attempt. The cache counts are parts of the input, reasoning is part of the output."""
 
