@@ -73,7 +73,9 @@ def main(arguments: list[str] | None = None) -> None:
         served(configuration(upstream), core) as found,
     ):
         server = found.target
-        print(f"server ready after {found.ready_s:.2f} s; worker {memory_mb(server.pid):.0f} MB before traffic")
+        print(
+            f"server ready after {found.ready_s:.2f} s; worker {memory_mb(server.pid):.0f} MB before traffic"
+        )
         chat = Load(CHAT, [chat_body(asked.characters)], asked.seconds, CONNECTIONS)
         beside_bare(server, plain, chat, asked.rounds)
         if asked.ratio_only:

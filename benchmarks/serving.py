@@ -25,7 +25,9 @@ def chat_body(characters: int = 208, **fields: object) -> bytes:
     return json.dumps(request).encode()
 
 
-def configuration(upstream: int, experiment: str = "task: bench, candidates: [one, two]", task: str = "") -> str:
+def configuration(
+    upstream: int, experiment: str = "task: bench, candidates: [one, two]", task: str = ""
+) -> str:
     """Two models at the upstream, and a comparison between them unless it is empty."""
     url = f"http://127.0.0.1:{upstream}/v1"
     model = f"{{base_url: {url}, model: upstream, price: {{input: 1, output: 2}}}}"
@@ -82,7 +84,9 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(text: str, core: int, serve: Sequence[str] = SERVE, options: Sequence[str] = ()) -> Iterator[Served]:
+def served(
+    text: str, core: int, serve: Sequence[str] = SERVE, options: Sequence[str] = ()
+) -> Iterator[Served]:
     """A server with this configuration, its experiment started and its worker pinned to a core with all threads."""
     with tempfile.TemporaryDirectory() as folder:
         file, store = Path(folder, "bench.yaml"), Path(folder, "ledger.sqlite")

@@ -10,6 +10,7 @@ import hmac
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from starlette.types import Scope as Request
 
@@ -53,21 +54,21 @@ class Auth:
         self._state = state
         self._loopback = loopback
         self._seen: State | None = None
-        self._keys: Mapping[str, KeyRow] = {}
+        self._keys: Mapping[str, tuple[KeyRow, Identity]] = {}
 
     def identify(self, request: Request) -> Identity | Reply:
         """The request's identity, or the refusal; a failed check never becomes another identity."""
         state = self._state()
         if state is not self._seen:
-            self._keys = {key.hash: key for key in state.keys}
+            self._keys = {key.hash: (key, _identity(key)) for key in state.keys}
             self._seen = state
         if not state.keys and self._loopback:
             return LOCAL if _is_local(request) else _FOREIGN
         secret = _secret(request)
-        row = None if secret is None else self._row(hash_key(secret))
-        if row is None:
+        identity = None if secret is None else self._known(hash_key(secret))
+        if identity is None:
             return _ASK_BASIC if _wants_page(request) else _ASK_BEARER
-        return Identity(f"key:{row.id}", frozenset(row.scopes))
+        return identity
 
     def admit(self, request: Request, needed: Scope) -> Identity | Reply:
         """The identity if it has the scope, else the refusal."""
@@ -76,11 +77,16 @@ class Auth:
             return found
         return lacking(needed)
 
-    def _row(self, hashed: str) -> KeyRow | None:
-        row = self._keys.get(hashed)
+    def _known(self, hashed: str) -> Identity | None:
+        row, identity = self._keys.get(hashed, (None, None))
         if row is None or row.revoked_at_ms is not None or not hmac.compare_digest(row.hash, hashed):
             return None
-        return row
+        return identity
+
+
+def _identity(key: KeyRow) -> Identity:
+    """Made once for each key: its holder sends it with every request."""
+    return Identity(f"key:{key.id}", frozenset(key.scopes))
 
 
 def lacking(needed: Scope) -> Reply:
@@ -95,10 +101,18 @@ def _values(request: Request, wanted: bytes) -> list[bytes]:
 def _is_local(request: Request) -> bool:
     """Whether the request names this host as local and was made by no other site's page."""
     hosts, origins = _values(request, b"host"), _values(request, b"origin")
-    if len(hosts) != 1 or not _LOCAL_HOST.fullmatch(hosts[0].lower()):
+    if len(hosts) != 1 or not _names_us(hosts[0]):
         return False
+    if not origins:
+        return True
     host = hosts[0].lower()
     return all(origin.lower() in (b"http://" + host, b"https://" + host) for origin in origins)
+
+
+@lru_cache(maxsize=64)
+def _names_us(host: bytes) -> bool:
+    """Whether a Host header names this machine itself, at any port; clients send the same few."""
+    return _LOCAL_HOST.fullmatch(host.lower()) is not None
 
 
 def _secret(request: Request) -> str | None:

@@ -8,7 +8,7 @@ provider bills it in any case, and only the finished answer says what it cost.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import orjson
@@ -68,17 +68,17 @@ class Gateway:
         self._models = b""
         self._allowed: frozenset[str] = frozenset()
 
-    async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def chat(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """POST /v1/chat/completions."""
-        await self._serve(read_chat, scope, receive, send)
+        return self._serve(read_chat, scope, receive, send)
 
-    async def embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def embeddings(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """POST /v1/embeddings."""
-        await self._serve(read_embeddings, scope, receive, send)
+        return self._serve(read_embeddings, scope, receive, send)
 
-    async def responses(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def responses(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """POST /v1/responses."""
-        await self._serve(read_response, scope, receive, send)
+        return self._serve(read_response, scope, receive, send)
 
     async def _serve(self, read: Reader, scope: Scope, receive: Receive, send: Send) -> None:
         """Read, route, answer. A request too many is refused before its body is read, so that refusing costs little."""

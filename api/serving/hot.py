@@ -33,16 +33,16 @@ _log = logging.getLogger("pointsman.http")
 class Gateway(Protocol):
     """The OpenAI-compatible routes; they answer through `send` themselves."""
 
-    async def chat(self, scope: Request, receive: Receive, send: Send) -> None:
+    def chat(self, scope: Request, receive: Receive, send: Send) -> Awaitable[None]:
         """POST /v1/chat/completions."""
 
-    async def embeddings(self, scope: Request, receive: Receive, send: Send) -> None:
+    def embeddings(self, scope: Request, receive: Receive, send: Send) -> Awaitable[None]:
         """POST /v1/embeddings."""
 
-    async def responses(self, scope: Request, receive: Receive, send: Send) -> None:
+    def responses(self, scope: Request, receive: Receive, send: Send) -> Awaitable[None]:
         """POST /v1/responses."""
 
-    async def models(self, scope: Request, receive: Receive, send: Send) -> None:
+    def models(self, scope: Request, receive: Receive, send: Send) -> Awaitable[None]:
         """GET /v1/models."""
 
 
@@ -162,10 +162,11 @@ class _Watched:
         self._send = send
         self.status = 0
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
+        """The server's own awaitable: one of ours around each message would cost as much as what it does."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-        await self._send(message)
+        return self._send(message)
 
     async def fail(self, reply: Reply) -> None:
         """Answer with an error, unless an answer is under way: then it is cut, never completed."""

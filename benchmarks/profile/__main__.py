@@ -44,7 +44,9 @@ def main() -> None:
     parser.add_argument(
         "--loads", nargs="+", default=["chat", "stream", "route", "feedback"], help="of the view `samples`"
     )
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each load; a quarter of it for `absent`")
+    parser.add_argument(
+        "--seconds", type=float, default=8.0, help="of each load; a quarter of it for `absent`"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="pairs of runs of the view `absent`")
     parser.add_argument("--flame", type=Path, help="folder for icicle graphs (SVG)")
     asked = parser.parse_args()

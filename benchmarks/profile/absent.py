@@ -59,7 +59,8 @@ def rows(upstream: int, seconds: float, rounds: int) -> Iterator[tuple[str, floa
                 own = load._replace(headers=variant.headers + (_key(found) if variant.keyed else ""))
                 driven(found.target, own)
                 pairs = [
-                    (driven(found.target, own).cpu_us, driven(usual.target, load).cpu_us) for _ in range(rounds)
+                    (driven(found.target, own).cpu_us, driven(usual.target, load).cpu_us)
+                    for _ in range(rounds)
                 ]
             yield (name, *_difference(pairs))
 

@@ -30,11 +30,15 @@ def icicle(stacks: Iterable[tuple[list[str], float]], title: str, unit_us: float
     height = ROW * (2 + max((depth for depth, _ in boxes), default=0) + 1)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="monospace" '
-        f'font-size="11"><text x="4" y="12">{escape(title)}</text>' + "".join(text for _, text in boxes) + "</svg>"
+        f'font-size="11"><text x="4" y="12">{escape(title)}</text>'
+        + "".join(text for _, text in boxes)
+        + "</svg>"
     )
 
 
-def _drawn(box: Box, name: str, x: float, depth: int, scale: float, unit_us: float) -> Iterator[tuple[int, str]]:
+def _drawn(
+    box: Box, name: str, x: float, depth: int, scale: float, unit_us: float
+) -> Iterator[tuple[int, str]]:
     width = box.weight * scale
     if width < SHOWN:
         return

@@ -29,7 +29,9 @@ WAIT_S = 20.0
 PLACES, FUNCTIONS = 20, 30
 
 
-def loads(store: str, seconds: float, feedback: Callable[[str, int], list[bytes]]) -> Iterator[tuple[str, Load]]:
+def loads(
+    store: str, seconds: float, feedback: Callable[[str, int], list[bytes]]
+) -> Iterator[tuple[str, Load]]:
     """What is profiled, one after the other."""
     yield "chat", Load(CHAT, [chat_body()], seconds, 32)
     yield "stream", Load(CHAT, [chat_body(stream=True)], seconds, 32)

@@ -33,9 +33,8 @@ from router.keys import hash_key
 from router.recording.feedback import parse_items
 from router.steering.control import Control
 from router.transport.aiohttp_transport import AiohttpTransport
-from router.transport.transport import Deadlines, UpstreamStream
+from router.transport.transport import Deadlines, Upstream, UpstreamStream
 from router.transport.transport import Reply as UpstreamReply
-from router.transport.transport import Upstream
 from router.upstream.chat import read_chat
 from router.upstream.dialects.spoken import exchange_of
 from router.upstream.dispatch import Dispatcher
@@ -173,7 +172,10 @@ async def reading(routing: Engine) -> AsyncIterator[Row]:
     yield "admit by bearer key", best_us(lambda: keyed.admit(bearing, "traffic"))
     yield "read the body", await awaited_us(lambda: read_body(local, whole_request))
     yield "parse its JSON", best_us(lambda: parse_body(BODY))
-    yield "parse, check fields, hints, write what is forwarded", best_us(lambda: read_chat(BODY, HEADERS, False))
+    yield (
+        "parse, check fields, hints, write what is forwarded",
+        best_us(lambda: read_chat(BODY, HEADERS, False)),
+    )
     yield "look for needs of the body", best_us(lambda: with_features(call, snapshot))
 
 
@@ -202,14 +204,19 @@ async def answering(routing: Engine) -> AsyncIterator[Row]:
     usage, price = completion.usage, routing.snapshot.prices["one"]
     with dropped(routing):
         decision = await routing.route_async(call.route)
-        yield "target and body for the upstream", best_us(
-            lambda: (exchange.target(model, None), exchange.body(call, "one", model))
+        yield (
+            "target and body for the upstream",
+            best_us(lambda: (exchange.target(model, None), exchange.body(call, "one", model))),
         )
         yield "parse the answer, its usage", best_us(lambda: read_completion(ANSWER))
         yield "cost of the usage", best_us(lambda: usage.cost_usd(price))
-        yield "write the answer", best_us(lambda: write_completion(completion, decision.id, "one", usage, 1e-6))
-        yield "answer(), all of it: account, attempt, row", await awaited_us(
-            lambda: dispatcher.answer(decision, call)
+        yield (
+            "write the answer",
+            best_us(lambda: write_completion(completion, decision.id, "one", usage, 1e-6)),
+        )
+        yield (
+            "answer(), all of it: account, attempt, row",
+            await awaited_us(lambda: dispatcher.answer(decision, call)),
         )
         yield "reply headers", best_us(lambda: decision_headers(decision))
         yield "count the answer", best_us(lambda: counters.answered("chat", 200, 0.004))
@@ -225,10 +232,15 @@ async def whole(routing: Engine) -> AsyncIterator[Row]:
     )  # fmt: skip
     chat = scope_of(CHAT)
     with dropped(routing):
-        yield "chat, from ASGI to ASGI, instant upstream", await awaited_us(lambda: app(chat, whole_request, sent))
+        yield (
+            "chat, from ASGI to ASGI, instant upstream",
+            await awaited_us(lambda: app(chat, whole_request, sent)),
+        )
         decisions = Decisions(routing, Counters())
         yield "POST /v1/route, body to reply", await awaited_us(lambda: decisions.route(b'{"task": "bench"}'))
-    item = b'{"decision_id": "%s", "value": 1}' % (await routing.route_async(RouteRequest("bench"))).id.encode()
+    item = (
+        b'{"decision_id": "%s", "value": 1}' % (await routing.route_async(RouteRequest("bench"))).id.encode()
+    )
     yield "POST /v1/feedback, parse the item", best_us(lambda: parse_items(item))
 
 
@@ -278,7 +290,13 @@ def dropped(routing: Engine, instead: "Dropped | None" = None) -> Iterator[None]
 
 async def _rows(port: int) -> AsyncIterator[Row]:
     with engine() as routing:
-        for part in (reading(routing), deciding(routing), calling(port), answering(routing), writing(routing)):
+        for part in (
+            reading(routing),
+            deciding(routing),
+            calling(port),
+            answering(routing),
+            writing(routing),
+        ):
             async for row in part:
                 yield row
         async for row in whole(routing):

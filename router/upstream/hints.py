@@ -5,6 +5,7 @@ Where a thing can be said twice, a header goes before the `model` field, and tha
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -142,7 +143,9 @@ def _bounded(value: str | None, field: str) -> str | None:
     return value or None
 
 
+@lru_cache(maxsize=1_024)
 def _checked_task(task: str, field: str) -> str:
+    """Applications name the same few tasks in every request; refusals are not kept."""
     try:
         return check_task(task)
     except ValueError as error:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Mapping
+from typing import Literal
 
 from experiments.definition.experiment import Experiment
 from experiments.evidence.epochs import Epoch
@@ -17,8 +18,9 @@ class SqliteReads:
     def __init__(self, connection: sqlite3.Connection, desk: SqliteDesk) -> None:
         self._execute = connection.execute
         self._desk = desk
-        self._newest_decision: int | None = None
-        self._newest_call: int | None = None
+        self._newest: dict[str, int] = {}
+        """Highest number in a table when the transaction first asked; what it writes itself it knows already."""
+        self._last_units: dict[int, bytes] = {}
 
     def definition(self, experiment_id: int) -> Experiment | None:
         """The experiment's definition, or None if there is no such experiment."""
@@ -29,26 +31,22 @@ class SqliteReads:
         return self._desk.epoch(experiment_id, number)
 
     def unit(self, experiment_id: int, unit: bytes) -> UnitRow | None:
-        """One unit row."""
+        """One unit row; requests that are units of their own rise with their numbers, so a new one is seen at once."""
+        if unit > self._last_unit(experiment_id):
+            return None
         statement = "SELECT * FROM units WHERE experiment_id = ? AND unit = ?"
         row = self._execute(statement, (experiment_id, unit)).fetchone()
         return unit_row(row) if row else None
 
     def has_decision(self, number: int) -> bool:
         """Whether this decision is recorded; numbers rise, so most are seen to be new without a look-up."""
-        if self._newest_decision is None:
-            self._newest_decision = self._execute(
-                "SELECT coalesce(max(number), -1) FROM decisions"
-            ).fetchone()[0]
-        if number > self._newest_decision:
+        if number > self._highest("decisions"):
             return False
         return self._execute("SELECT 1 FROM decisions WHERE number = ?", (number,)).fetchone() is not None
 
     def has_call(self, number: int) -> bool:
         """Whether a call is recorded for this decision."""
-        if self._newest_call is None:
-            self._newest_call = self._execute("SELECT coalesce(max(number), -1) FROM calls").fetchone()[0]
-        if number > self._newest_call:
+        if number > self._highest("calls"):
             return False
         return self._execute("SELECT 1 FROM calls WHERE number = ?", (number,)).fetchone() is not None
 
@@ -58,7 +56,9 @@ class SqliteReads:
         return call_row(row) if row else None
 
     def effects(self, number: int) -> Mapping[str, Effect]:
-        """The values that count for a decision, by metric."""
+        """The values that count for a decision, by metric; before any feedback there are none to look for."""
+        if number > self._highest("effects"):
+            return {}
         statement = "SELECT metric, value, order_at_ms, digest FROM effects WHERE number = ?"
         return {row[0]: Effect(row[1], row[2], row[3]) for row in self._execute(statement, (number,))}
 
@@ -74,6 +74,22 @@ class SqliteReads:
             AND state IN ('accepted', 'late', 'unknown')
         """
         return self._execute(statement, (number, metric, value)).fetchone() is not None
+
+    def _highest(self, table: Literal["decisions", "calls", "effects"]) -> int:
+        """The highest number that stands in a table, -1 for none."""
+        found = self._newest.get(table)
+        if found is None:
+            select = f"SELECT coalesce(max(number), -1) FROM {table}"  # noqa: S608  # one of three words
+            found = self._newest[table] = self._execute(select).fetchone()[0]
+        return found
+
+    def _last_unit(self, experiment_id: int) -> bytes:
+        """The last unit of an experiment in the order of the primary key."""
+        found = self._last_units.get(experiment_id)
+        if found is None:
+            select = "SELECT coalesce(max(unit), x'') FROM units WHERE experiment_id = ?"
+            found = self._last_units[experiment_id] = self._execute(select, (experiment_id,)).fetchone()[0]
+        return found
 
 
 def decision_row(row: Row) -> DecisionRow:
