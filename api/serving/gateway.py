@@ -15,7 +15,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from api.serving.bodies import ClientGone, read_body
-from api.serving.departure import Departure
+from api.serving.departure import Departure, Unwatched
 from api.serving.problems import problem_of
 from api.serving.replies import JSON, Headers, Reply, send_reply
 from router.deciding.choose import Decision
@@ -36,7 +36,7 @@ from router.upstream.responses import read_response
 MAX_CHAT_BYTES = 20_000_000
 Reader = Callable[[bytes, SentHeaders, bool, frozenset[str]], Call]
 WATCH_AFTER_S = 1.0
-"""How long a whole answer may take before anybody looks whether its client is still there."""
+"""How long a whole answer may take, a quarter of a second more or less, before anybody looks for its client."""
 MAX_IN_FLIGHT = 500
 FINISH_S = 10.0
 """How long a whole answer may go on after its client left."""
@@ -63,6 +63,7 @@ class Gateway:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._finish_s = finish_s
+        self._unwatched = Unwatched(WATCH_AFTER_S)
         self._dispatcher = dispatcher
         self._listed: Snapshot | None = None
         self._models = b""
@@ -122,7 +123,7 @@ class Gateway:
         return snapshot
 
     async def _answer(self, decision: Decision, call: Call, receive: Receive, send: Send) -> None:
-        async with Departure(receive, WATCH_AFTER_S, self._finish_s) as departure:
+        async with Departure(receive, self._unwatched, self._finish_s) as departure:
             answer = await self._dispatcher.answer(decision, call, departure)
         if departure.cancelled:
             raise ClientGone("the client left before its answer")

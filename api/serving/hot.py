@@ -90,14 +90,13 @@ class HotApp:
             "feedback": decisions.feedback,
         }
 
-    async def __call__(self, scope: Request, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Request, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request, or run from start-up to shutdown."""
         if scope["type"] == "http":
-            await self._answer(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await _live(self._life, receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1008})
+            return self._answer(scope, receive, send)
+        if scope["type"] == "lifespan":
+            return _live(self._life, receive, send)
+        return send({"type": "websocket.close", "code": 1008})
 
     async def _answer(self, scope: Request, receive: Receive, send: Send) -> None:
         started_s = perf_counter()

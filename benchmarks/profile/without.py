@@ -6,6 +6,7 @@ from types import TracebackType
 from starlette.types import Receive
 
 from api.serving import gateway
+from api.serving.departure import Unwatched
 from api.serving.metrics import Counters
 from benchmarks.loopback import ANSWER
 from router.recording.recorder import Recorder
@@ -32,14 +33,16 @@ def _headers() -> None:
     setattr(gateway, "decision_headers", lambda *_: [])  # noqa: B010  # as above
 
 
-class _Unwatched:
+class _Alone:
     """A block that nobody leaves."""
 
     gone = cancelled = False
 
-    def __init__(self, receive: Receive, after_s: float = 0.0, patience_s: float = 0.0) -> None: ...
+    def __init__(
+        self, receive: Receive, unwatched: Unwatched | None = None, patience_s: float = 0.0
+    ) -> None: ...
 
-    async def __aenter__(self) -> "_Unwatched":
+    async def __aenter__(self) -> "_Alone":
         return self
 
     async def __aexit__(
@@ -49,7 +52,7 @@ class _Unwatched:
 
 def _departure() -> None:
     """Nobody watches for clients that leave."""
-    setattr(gateway, "Departure", _Unwatched)  # noqa: B010  # as above
+    setattr(gateway, "Departure", _Alone)  # noqa: B010  # as above
 
 
 def _counters() -> None:

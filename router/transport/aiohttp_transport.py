@@ -7,6 +7,7 @@ import asyncio
 import io
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 
 import aiohttp
 
@@ -40,7 +41,7 @@ class AiohttpTransport:
 
     async def call(self, target: Upstream, body: bytes, deadlines: Deadlines) -> Reply:
         """Post a body and read the whole answer."""
-        timeout = aiohttp.ClientTimeout(total=deadlines.total_s, connect=deadlines.connect_s)
+        timeout = _timeout(_whole_ms(deadlines.total_s), _whole_ms(deadlines.connect_s))
         response = await self._post(target, body, timeout)
         try:
             content = await self._whole(response)
@@ -53,7 +54,7 @@ class AiohttpTransport:
     async def stream(self, target: Upstream, body: bytes, deadlines: Deadlines) -> "AiohttpStream":
         """Post a body and return when the head of the answer is there."""
         started_s = time.monotonic()
-        timeout = aiohttp.ClientTimeout(total=None, connect=deadlines.connect_s)
+        timeout = _timeout(None, _whole_ms(deadlines.connect_s))
         return AiohttpStream(await self._post(target, body, timeout), deadlines, started_s)
 
     async def close(self) -> None:
@@ -173,6 +174,17 @@ class AiohttpStream:
     def _next_look_s(self, waiting_s: float) -> float:
         """Seconds until idleness since `waiting_s`, or the whole, may be over."""
         return max(0.001, min(waiting_s + self._idle_s, self._ends_s) - time.monotonic())
+
+
+def _whole_ms(seconds: float) -> float:
+    """A wait to the millisecond, and at least one: the library takes 0 for no limit."""
+    return max(0.001, round(seconds, 3))
+
+
+@lru_cache(maxsize=1_024)
+def _timeout(total_s: float | None, connect_s: float) -> aiohttp.ClientTimeout:
+    """Kept, as most requests have the same one to the millisecond and the library takes long to make it."""
+    return aiohttp.ClientTimeout(total=total_s, connect=connect_s)
 
 
 def _named_before_head(error: Exception) -> TransportError:
