@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from router.config.document import Document
+from router.config.model import Deployment, Model
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -60,8 +61,12 @@ def environment() -> Mapping[str, str]:
 def key_names(document: Document) -> list[str]:
     """Environment variables that the configuration's models take their keys from."""
     models = document.models.values()
-    named = {model.api_key_env for model in models}
-    named |= {deployment.api_key_env for model in models for deployment in model.deployments}
+    places: list[Model | Deployment] = [
+        *models,
+        *(deployment for model in models for deployment in model.deployments),
+    ]
+    named = {place.api_key_env for place in places}
+    named.update(variable for place in places for variable in place.secrets_env.values())
     return sorted(name for name in named if name is not None)
 
 

@@ -66,7 +66,9 @@ class Worker:
         self._lost = 0
         self._found = dict(self._engine.found_by)
         self._tiers = tuple(self._engine.tiers)
-        self._dispatcher = Dispatcher(self._engine, self._transport, self._keys)
+        self._dispatcher = Dispatcher(
+            self._engine, self._transport, self._keys, secrets=self._keys.secrets_of
+        )
         self._happened = dict(self._dispatcher.fleet.counts)
         self._shadows = Shadows(self._engine, self._dispatcher, counters.copied)
 

@@ -16,7 +16,7 @@ from router.config.document import Document
 
 STAND_IN = "stand-in-for-"
 """Beginning of names that stand for what could not be read (router.applying.mending)."""
-_UNSHOWN = frozenset({"api_key_env", "base_url"})
+_UNSHOWN = frozenset({"api_key_env", "base_url", "secrets_env"})
 """Fields into which people paste keys."""
 _NOT_YET = {
     "latency": "latency classes are not yet enforced here; models declare theirs, and requests ask for one",

@@ -115,8 +115,8 @@ class Fleet:
         model = self.served(site.name)
         return model is not None and any(
             each is site
-            or (each.id, each.model.base_url, each.model.api_key_env)
-            == (site.id, site.model.base_url, site.model.api_key_env)
+            or (each.id, each.model.base_url, each.model.api_key_env, each.model.secrets_env)
+            == (site.id, site.model.base_url, site.model.api_key_env, site.model.secrets_env)
             for each in model.sites
         )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from router.availability.quotas import Rule, limit_rules
 from router.config.availability import Balance, Timeouts
-from router.config.model import Deployment, Model
+from router.config.model import Model
 from router.config.prices import ListPrice, list_price
 
 
@@ -39,7 +39,7 @@ def served(name: str, model: Model) -> Served:
     whole = limit_rules(f"model:{name}", model.limits)
     sites = tuple(
         Site(
-            site_id, name, there := _there(model, each), list_price(name, there), each.weight,
+            site_id, name, there := model.at(each), list_price(name, there), each.weight,
             (*limit_rules(f"site:{site_id}", each.limits), *whole),
         )
         for site_id, each in zip(site_ids(name, model), model.deployments, strict=True)
@@ -61,13 +61,3 @@ def site_ids(name: str, model: Model) -> tuple[str, ...]:
         f"{name}#{region if region is not None and regions.count(region) == 1 else place}"
         for place, region in enumerate(regions, 1)
     )
-
-
-def _there(model: Model, deployment: Deployment) -> Model:
-    """The model as one deployment serves it."""
-    own = {
-        field: value
-        for field in ("base_url", "api_key_env", "model", "price")
-        if (value := getattr(deployment, field)) is not None
-    }
-    return model.model_copy(update=own)

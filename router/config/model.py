@@ -14,11 +14,12 @@ from router.config.availability import (
     Limits,
     Timeouts,
 )
+from router.config.dialects import BUILT_IN, DialectName, load_dialect
 from router.config.price import Price, Usd
 
-DialectName = Literal["openai", "anthropic"]
 HANDED_OFF = "A person will take this over and answer you."
 FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 OWN_BODY_FIELDS = frozenset({"model", "messages", "input", "stream", "stream_options", "metadata", "store"})
 """Fields of a body that follow from the request and the routing."""
 CLIENT_OPTIONS = frozenset({
@@ -35,6 +36,10 @@ class Deployment(Declared):
     """Root of the upstream's API, by default the model's."""
     api_key_env: EnvironmentName | None = None
     """Environment variable that holds its key, by default the model's."""
+    secrets_env: Annotated[dict[SecretName, EnvironmentName], Field(max_length=10)] = Field(
+        default_factory=dict
+    )
+    """Environment variables of its further secrets, by default the model's."""
     model: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """Name that the upstream knows the model by, by default the model's."""
     weight: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 1.0
@@ -64,6 +69,12 @@ class Model(Abilities):
     """Root of the upstream's API, with its version: `/chat/completions`, or `/messages`, is appended."""
     api_key_env: EnvironmentName | None = None
     """Environment variable that holds the upstream's key."""
+    secrets_env: Annotated[dict[SecretName, EnvironmentName], Field(max_length=10)] = Field(
+        default_factory=dict
+    )
+    """Environment variables of the secrets that a dialect takes instead of a key, by the dialect's words."""
+    region: Name | None = None
+    """Region of the upstream, for a dialect whose requests must name it, where `base_url` does not."""
     model: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """Name that the upstream knows it by; by default the name it has here."""
     tier: Annotated[int, Field(ge=1, le=9)] | None = None
@@ -126,7 +137,16 @@ class Model(Abilities):
             raise ValueError(
                 "cost_usd is missing: what one hand-off to a person costs, 0 if it costs nothing"
             )
-        unused = ("price", "extra_body", "allow_fields", "default_max_tokens", "deployments", "model")
+        unused = (
+            "price",
+            "secrets_env",
+            "region",
+            "extra_body",
+            "allow_fields",
+            "default_max_tokens",
+            "deployments",
+            "model",
+        )
         stated = [name for name in unused if getattr(self, name)]
         if stated or self.dialect != "openai":
             raise ValueError(f"{(stated or ['dialect'])[0]} is for models; a webhook of kind human has none")
@@ -134,8 +154,32 @@ class Model(Abilities):
 
     @model_validator(mode="after")
     def _dialect_uses(self) -> "Model":
-        if self.default_max_tokens is not None and self.dialect != "anthropic":
+        further = None if self.dialect in BUILT_IN else load_dialect(self.dialect)
+        needs_length = self.dialect == "anthropic" if further is None else further.needs_length
+        if self.default_max_tokens is not None and not needs_length:
             raise ValueError(
-                "default_max_tokens is for dialect anthropic; set max_completion_tokens in extra_body"
+                f"default_max_tokens is not for dialect {self.dialect}; set the length in extra_body"
             )
+        if self.region is not None and further is None:
+            raise ValueError(f"region is not for dialect {self.dialect}; leave it out")
+        words = frozenset[str]() if further is None else further.secrets
+        for place in (self, *map(self.at, self.deployments)):
+            for word in place.secrets_env.keys() - words:
+                known = f"it takes {', '.join(sorted(words))}" if words else "it takes none; use api_key_env"
+                raise ValueError(f"secrets_env names {word!r}, unknown to dialect {self.dialect}: {known}")
+            if further is not None and further.check is not None:
+                further.check(place)
         return self
+
+    def at(self, deployment: Deployment) -> "Model":
+        """The model as one deployment serves it; a key of its own goes before the model's secrets."""
+        own = {
+            field: value
+            for field in ("base_url", "api_key_env", "secrets_env", "model", "price", "region")
+            if (value := getattr(deployment, field))
+        }
+        if deployment.api_key_env and not deployment.secrets_env:
+            own["secrets_env"] = {}
+        elif deployment.secrets_env and not deployment.api_key_env:
+            own["api_key_env"] = None
+        return self.model_copy(update=own)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 import aiohttp
+from yarl import URL
 
 from router.transport.transport import (
     MAX_REPLY_BYTES,
@@ -88,7 +89,8 @@ class AiohttpTransport:
     ) -> aiohttp.ClientResponse:
         data = io.BytesIO(body) if len(body) > _LARGE_BODY_BYTES else body
         session = self._session or self._open()
-        return await session.post(url, data=data, headers=headers, timeout=timeout, allow_redirects=False)
+        place = URL(url, encoded=True) if "%" in url else url  # a signed path must arrive as it was signed
+        return await session.post(place, data=data, headers=headers, timeout=timeout, allow_redirects=False)
 
     def _open(self) -> aiohttp.ClientSession:
         """No limit of connections: the gateway bounds the requests in flight."""

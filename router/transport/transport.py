@@ -42,6 +42,8 @@ class Upstream:
     key: str | None = field(default=None, repr=False)
     """Named here so that it can be kept out of messages; it is sent with `headers`."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What else must not stand in messages, where requests are signed with more than a key."""
 
 
 @record(frozen=True, slots=True)

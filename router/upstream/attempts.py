@@ -192,5 +192,6 @@ def _clean(value: object, target: Upstream) -> str | None:
     if not isinstance(value, str | int) or isinstance(value, bool):
         return None
     text = str(value).replace(target.url, "[upstream]")
-    text = text.replace(target.key, "[key]") if target.key else text
+    for secret in (target.key, *target.secrets):
+        text = text.replace(secret, "[key]") if secret else text
     return text[:MAX_MESSAGE_CHARACTERS]  # last, as half a key would not be found

@@ -15,8 +15,9 @@ from router.transport.transport import BrokenAnswer
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.chat import MAX_CHOICES
-from router.upstream.events import broken_text
+from router.upstream.events import Parser, broken_text
 from router.upstream.replies import dump_reply, read_chunk
+from router.upstream.sse import EventParser
 from router.upstream.usage import Usage, answer_characters, read_usage, usage_fields
 
 DONE = b"data: [DONE]\n\n"
@@ -50,7 +51,9 @@ class OpenAIDecoder:
 class ChatEvents:
     """The events of one chat stream; see `router.upstream.events.Events`."""
 
-    def __init__(self, account: Account, call: Call, decoder: Decoder) -> None:
+    def __init__(self, account: Account, call: Call, decoder: Decoder, parser: Parser | None = None) -> None:
+        """Server-sent events, unless the dialect brings a parser of its own."""
+        self.parser: Parser = parser or EventParser()
         self.begun = False
         self.done = False
         self.usage: Usage | None = None

@@ -7,7 +7,7 @@ first chunk; what comes after belongs to the relay.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from router.engine import Engine
 from router.transport.transport import (
     ConnectFailed,
     Deadlines,
+    Reply,
     Transport,
     TransportError,
     Upstream,
@@ -39,13 +40,16 @@ from router.upstream.attempts import (
 )
 from router.upstream.call import Call
 from router.upstream.dialects.spoken import exchange_of
-from router.upstream.exchange import Exchange, Untranslatable
+from router.upstream.exchange import Exchange, Recipient, Untranslatable
 from router.upstream.handoff import Handoff, Spoken, is_taken
 from router.upstream.pursuit import Pursuit, Refused
 from router.upstream.relay import Relay
 
 MAX_ERROR_BYTES = 64 * 1024
+_NONE: Mapping[str, str] = {}
 _Got = TypeVar("_Got")
+Secrets = Callable[[str], Mapping[str, str]]
+"""What a site's upstream asks for beside or instead of a key, by the site's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +86,12 @@ class Dispatcher:
         limits: Limits | None = None,
         monotonic: Monotonic = time.monotonic,
         fleet: Fleet | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._engine = engine
         self._transport = transport
         self._keys = keys
+        self._secrets = secrets or _no_secrets
         self._limits = limits = limits or Limits()
         self._usual = Waits(limits.connect_s, limits.first_chunk_s, limits.idle_s)
         self._monotonic = monotonic
@@ -141,10 +147,8 @@ class Dispatcher:
         except TransportError as error:
             raise _charged(account, error) from None
         account.free()
-        now_ms = self._engine.clock()
-        raise of_status(
-            site.name, target, reply.status, exchange.error(reply.body), reply.retry_after, now_ms
-        )
+        said = exchange.error(reply)
+        raise of_status(site.name, target, said.status, said.body, said.retry_after, self._engine.clock())
 
     async def _begin(self, account: Account, call: Call, site: Site, waits: Waits) -> Relay:
         """One attempt at a stream, up to its first chunk; a stream that began may use all the time that is left."""
@@ -200,9 +204,9 @@ class Dispatcher:
         body = b""
         while len(body) < MAX_ERROR_BYTES and (piece := await stream.read()):
             body += piece
-        now_ms = self._engine.clock()
+        said = exchange.error(Reply(stream.status, body, stream.retry_after))
         return of_status(
-            account.model, target, stream.status, exchange.error(body), stream.retry_after, now_ms
+            account.model, target, said.status, said.body, said.retry_after, self._engine.clock()
         )
 
     def _prepare(self, account: Account, call: Call, site: Site) -> tuple[Exchange, Upstream, bytes]:
@@ -212,6 +216,10 @@ class Dispatcher:
         if key is None and model.api_key_env is not None:
             account.free()
             raise not_configured(name, "the server has no key for it; tell the operator")
+        secrets = self._secrets(site.id) if model.secrets_env else _NONE
+        if len(secrets) < len(model.secrets_env):
+            account.free()
+            raise not_configured(name, "the server lacks a secret for it; tell the operator")
         self.fleet.follow(self._engine.snapshot)
         if not self.fleet.places(site):  # the key may be that of its new place
             account.free()
@@ -221,10 +229,16 @@ class Dispatcher:
                 exchange: Exchange = Handoff(account.decision, model, call)
             else:
                 exchange = exchange_of(model.dialect, call.endpoint)
-            return exchange, exchange.target(model, key), exchange.body(call, model.model or name, model)
+            asked = Recipient(model, model.model or name, key, secrets)
+            body = exchange.body(call, asked.name, model)
+            return exchange, exchange.target(asked, call, body), body
         except Untranslatable as error:
             account.free()
             raise ineligible(name, str(error)) from None
+
+
+def _no_secrets(site: str) -> Mapping[str, str]:  # noqa: ARG001  # there are none for any
+    return {}
 
 
 def _deadlines(waits: Waits, total_s: float) -> Deadlines:

@@ -1,8 +1,19 @@
 """Events of one answer's stream: what each endpoint makes of them on their way to the client."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from router.upstream.usage import Usage
+
+
+class Parser(Protocol):
+    """Turns the pieces of a stream into its events, each no larger than a bound."""
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Take a piece; yield the data of each event it completes. Raises BrokenAnswer on what is no event."""
+
+    def end(self) -> Iterator[bytes]:
+        """The stream ended cleanly: yield what is left."""
 
 
 class Events(Protocol):
@@ -13,6 +24,8 @@ class Events(Protocol):
     usage: Usage | None
     finish: str
     """Why the model ended, as far as it said."""
+    parser: Parser
+    """How the stream is divided into events."""
 
     @property
     def done(self) -> bool:

@@ -1,9 +1,11 @@
 """An exchange: how one endpoint is spoken with upstreams of one dialect."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from router.config.model import Model
-from router.transport.transport import Upstream
+from router.transport.transport import Reply, Upstream
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.events import Events
@@ -15,14 +17,26 @@ class Untranslatable(Exception):
     """The request asks for something that the dialect has no words for; the message says what."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Who is asked: one site of a model, and what the server has to show there."""
+
+    model: Model
+    name: str
+    """Name that the upstream knows the model by."""
+    key: str | None = field(default=None, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What `secrets_env` of the configuration names, by the dialect's own words."""
+
+
 class Exchange(Protocol):
     """Requests out, answers in; clients see the shapes of OpenAI's API on both ways."""
 
-    def target(self, model: Model, key: str | None) -> Upstream:
-        """Where to send, and with which headers."""
-
     def body(self, call: Call, name: str, model: Model) -> bytes:
         """The body for a model of this name; raises Untranslatable."""
+
+    def target(self, recipient: Recipient, call: Call, body: bytes) -> Upstream:
+        """Where to send that body, and with which headers; raises Untranslatable."""
 
     def read(self, body: bytes, now_ms: int) -> Completion:
         """A whole answer; raises BrokenAnswer if it is none."""
@@ -35,5 +49,5 @@ class Exchange(Protocol):
     def events(self, account: Account, call: Call, now_ms: int) -> Events:
         """The events of a stream."""
 
-    def error(self, body: bytes) -> bytes:
-        """An error's body in OpenAI's shape, as far as it has one."""
+    def error(self, reply: Reply) -> Reply:
+        """An error in OpenAI's terms: status, Retry-After, and the shape of its body as far as it has one."""

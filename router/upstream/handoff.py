@@ -8,12 +8,12 @@ from typing import Any
 
 from router.config.model import Model
 from router.deciding.choose import Decision
-from router.transport.transport import BrokenAnswer, Upstream
+from router.transport.transport import BrokenAnswer, Reply, Upstream
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.chat_events import DONE, ChatEvents, OpenAIDecoder
 from router.upstream.events import Events
-from router.upstream.exchange import Untranslatable
+from router.upstream.exchange import Recipient, Untranslatable
 from router.upstream.hints import dump_fields
 from router.upstream.replies import Completion, dump_reply, read_object, write_completion
 from router.upstream.usage import Usage
@@ -31,10 +31,6 @@ class Handoff:
         self._decision = decision
         self._reply = model.reply
 
-    def target(self, model: Model, key: str | None) -> Upstream:
-        """The webhook itself, with the key as bearer token."""
-        return Upstream(model.base_url, key, {"Authorization": f"Bearer {key}"} if key else {})
-
     def body(self, call: Call, name: str, model: Model) -> bytes:  # noqa: ARG002  # as every exchange
         """The conversation, and which decision it belongs to."""
         route = call.route
@@ -43,6 +39,11 @@ class Handoff:
             "messages": call.fields["messages"], "metadata": route.metadata, "user": route.user,
             "session_id": route.session,
         })  # fmt: skip
+
+    def target(self, recipient: Recipient, call: Call, body: bytes) -> Upstream:  # noqa: ARG002  # as every exchange
+        """The webhook itself, with the key as bearer token."""
+        key = recipient.key
+        return Upstream(recipient.model.base_url, key, {"Authorization": f"Bearer {key}"} if key else {})
 
     def read(self, body: bytes, now_ms: int) -> Completion:
         """What the person said, or the text that says that one will."""
@@ -67,9 +68,9 @@ class Handoff:
         """The events of `Spoken`."""
         return ChatEvents(account, call, OpenAIDecoder())
 
-    def error(self, body: bytes) -> bytes:
+    def error(self, reply: Reply) -> Reply:
         """As it is."""
-        return body
+        return reply
 
 
 class Spoken:

@@ -3,7 +3,6 @@
 from router.transport.transport import BrokenAnswer, TransportError, UpstreamStream
 from router.upstream.account import Account
 from router.upstream.events import Events
-from router.upstream.sse import EventParser
 
 INCOMPLETE = "incomplete"
 
@@ -17,7 +16,7 @@ class Relay:
         """The last bytes are out, or were never to come."""
         self._events = events
         self._stream = stream
-        self._parser = EventParser()
+        self._parser = events.parser
         self._out: list[bytes] = []
         self._ended = False
 

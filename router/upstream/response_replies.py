@@ -12,8 +12,9 @@ import orjson
 from router.errors import StreamBroken
 from router.transport.transport import BrokenAnswer
 from router.upstream.account import Account
-from router.upstream.events import broken_text
+from router.upstream.events import Parser, broken_text
 from router.upstream.replies import Completion, dump_reply, read_object
+from router.upstream.sse import EventParser
 from router.upstream.usage import Usage, read_response_usage, response_usage_fields
 
 _PREPARING = ("response.created", "response.in_progress", "response.queued")
@@ -50,6 +51,7 @@ class ResponseEvents:
     """The events of one streamed answer; see `router.upstream.events.Events`."""
 
     def __init__(self, account: Account) -> None:
+        self.parser: Parser = EventParser()
         self.begun = False
         self.done = False
         self.usage: Usage | None = None

@@ -1,11 +1,12 @@
 """The dialect of Anthropic's messages API: chat requests are translated, and so are their answers."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from router.config.model import Model
-from router.transport.transport import BrokenAnswer, Upstream
+from router.transport.transport import BrokenAnswer, Reply, Upstream
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.chat_events import ChatEvents
@@ -13,7 +14,7 @@ from router.upstream.dialects.anthropic_request import translate
 from router.upstream.dialects.anthropic_stream import MessageDecoder
 from router.upstream.dialects.anthropic_words import finish_of, read_message_usage, usage_object
 from router.upstream.events import Events
-from router.upstream.exchange import Untranslatable
+from router.upstream.exchange import Recipient, Untranslatable
 from router.upstream.replies import Completion, completion_of, read_object, write_completion
 from router.upstream.usage import Usage
 
@@ -25,11 +26,6 @@ Json = Any  # reason: as the upstream wrote it
 class Messages:
     """`/messages`, for the chat endpoint; see `router.upstream.exchange.Exchange`."""
 
-    def target(self, model: Model, key: str | None) -> Upstream:
-        """`/messages` below the model's base URL, with the key in its own header."""
-        headers = {"anthropic-version": VERSION} | ({"x-api-key": key} if key else {})
-        return Upstream(model.base_url + "/messages", key, headers)
-
     def body(self, call: Call, name: str, model: Model) -> bytes:
         """The translated request; raises Untranslatable."""
         fields = translate(call.fields, model.default_max_tokens)
@@ -37,6 +33,12 @@ class Messages:
             return orjson.dumps({"model": name, **call.with_extras(fields, model)})
         except orjson.JSONEncodeError:
             raise Untranslatable("the arguments of a tool call are nested too deeply") from None
+
+    def target(self, recipient: Recipient, call: Call, body: bytes) -> Upstream:  # noqa: ARG002  # whatever is sent
+        """`/messages` below the model's base URL, with the key in its own header."""
+        key = recipient.key
+        headers = {"anthropic-version": VERSION} | ({"x-api-key": key} if key else {})
+        return Upstream(recipient.model.base_url + "/messages", key, headers)
 
     def read(self, body: bytes, now_ms: int) -> Completion:
         """A message as a chat answer; raises BrokenAnswer if it is none."""
@@ -67,15 +69,16 @@ class Messages:
         """The events of a stream."""
         return ChatEvents(account, call, MessageDecoder(now_ms))
 
-    def error(self, body: bytes) -> bytes:
+    def error(self, reply: Reply) -> Reply:
         """The error in OpenAI's shape: the same fields, and the code by which clients know a long prompt."""
         try:
-            error = orjson.loads(body)["error"]
+            error = orjson.loads(reply.body)["error"]
             message = error["message"]
         except (ValueError, TypeError, KeyError):
-            return body
+            return reply
         code = "context_length_exceeded" if _TOO_LONG in str(message).lower() else None
-        return orjson.dumps({"error": {"message": message, "type": error.get("type"), "code": code}})
+        body = orjson.dumps({"error": {"message": message, "type": error.get("type"), "code": code}})
+        return replace(reply, body=body)
 
 
 def _message(content: list[Json]) -> dict[str, Json]:

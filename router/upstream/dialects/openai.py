@@ -1,13 +1,13 @@
 """The dialect of OpenAI, and of all who speak as OpenAI does: bodies pass as they are."""
 
 from router.config.model import Model
-from router.transport.transport import Upstream
+from router.transport.transport import Reply, Upstream
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.chat_events import ChatEvents, OpenAIDecoder
 from router.upstream.embeddings import Embedded
 from router.upstream.events import Events
-from router.upstream.exchange import Untranslatable
+from router.upstream.exchange import Recipient, Untranslatable
 from router.upstream.replies import Completion, read_completion, write_completion
 from router.upstream.response_replies import Responded, ResponseEvents
 from router.upstream.usage import Usage
@@ -18,18 +18,19 @@ class _OpenAI:
 
     path: str
 
-    def target(self, model: Model, key: str | None) -> Upstream:
-        """The endpoint below the model's base URL, with the key as bearer token."""
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return Upstream(model.base_url + self.path, key, headers)
-
     def body(self, call: Call, name: str, model: Model) -> bytes:
         """The client's body under the upstream's name of the model."""
         return call.body_for(name, model)
 
-    def error(self, body: bytes) -> bytes:
+    def target(self, recipient: Recipient, call: Call, body: bytes) -> Upstream:  # noqa: ARG002  # whatever is sent
+        """The endpoint below the model's base URL, with the key as bearer token."""
+        key = recipient.key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return Upstream(recipient.model.base_url + self.path, key, headers)
+
+    def error(self, reply: Reply) -> Reply:
         """As it is."""
-        return body
+        return reply
 
 
 class Chat(_OpenAI):
