@@ -14,7 +14,7 @@ FLOORS: dict[str, set[str]] = {
     "bandit": {"numpy", "scipy"},
     "experiments": {"numpy", "scipy", "statsmodels", "pydantic"},
     "storage": {"redis"},
-    "router": {"aiohttp", "genai_prices", "orjson", "pydantic", "pydantic_core", "ruamel", "yarl"},
+    "router": {"aiohttp", "botocore", "genai_prices", "orjson", "pydantic", "pydantic_core", "ruamel", "yarl"},
     "evaluation": {"numpy", "scipy", "sklearn", "rich", "orjson", "pydantic"},
     "dashboards": {"jinja2", "markupsafe", "rich"},
     "api": {

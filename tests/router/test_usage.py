@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.config.prices import priced
-from router.upstream.dialects.anthropic_words import read_message_usage, usage_object
+from router.upstream.dialects.anthropic_words import read_message_usage
+from router.upstream.dialects.chat_words import usage_object
 from router.upstream.usage import (
     MAX_TOKENS,
     Usage,

@@ -12,7 +12,8 @@ from router.upstream.call import Call
 from router.upstream.chat_events import ChatEvents
 from router.upstream.dialects.anthropic_request import translate
 from router.upstream.dialects.anthropic_stream import MessageDecoder
-from router.upstream.dialects.anthropic_words import finish_of, read_message_usage, usage_object
+from router.upstream.dialects.anthropic_words import finish_of, read_message_usage
+from router.upstream.dialects.chat_words import usage_object
 from router.upstream.events import Events
 from router.upstream.exchange import Recipient, Untranslatable
 from router.upstream.replies import Completion, completion_of, read_object, write_completion

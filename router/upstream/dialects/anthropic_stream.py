@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from router.transport.transport import BrokenAnswer
-from router.upstream.dialects.anthropic_words import finish_of, read_message_usage, usage_object
+from router.upstream.dialects.anthropic_words import finish_of, read_message_usage
+from router.upstream.dialects.chat_words import usage_object
 from router.upstream.replies import read_object
 
 Json = Any  # reason: as the upstream wrote it

@@ -1,7 +1,5 @@
 """Words of Anthropic's answers that mean the same as words of the chat API: ends, and usage."""
 
-from typing import Any
-
 from router.upstream.usage import Usage, checked_usage, count_in
 
 _FINISHES = {
@@ -41,20 +39,3 @@ def read_message_usage(value: object) -> Usage | None:
             count_in(value.get("output_tokens_details"), "thinking_tokens"), service,
         )
     )  # fmt: skip
-
-
-def usage_object(usage: Usage) -> dict[str, Any]:  # reason: JSON for the client
-    """Usage as the chat API writes it."""
-    inside = {
-        "cached_tokens": usage.cached_tokens,
-        "cache_write_tokens": usage.written_tokens + usage.written_1h_tokens,
-    }
-    if usage.written_1h_tokens:
-        inside["cache_write_1h_tokens"] = usage.written_1h_tokens
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-        "prompt_tokens_details": inside,
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-    }
