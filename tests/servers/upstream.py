@@ -20,6 +20,8 @@ class Request:
     headers: Mapping[str, str]
     body: Any
     at_s: float = field(default_factory=time.monotonic)
+    raw: bytes = b""
+    """The body as it came, for signatures."""
 
 
 class Wire:
@@ -120,7 +122,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Request | None:
         name, _, value = header.decode("latin-1").partition(":")
         headers[name.strip().lower()] = value.strip()
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Request(line.decode().split()[1], headers, orjson.loads(body))
+    return Request(line.decode().split()[1], headers, orjson.loads(body), raw=body)
 
 
 def ending(script: Script) -> Script:
