@@ -6,7 +6,6 @@ A package brings a dialect by an entry point of the group `pointsman.dialects`: 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -106,6 +105,8 @@ def _registered(found: EntryPoint) -> Dialect:
 
 
 def _unknown(name: str, registered: list[str]) -> str:
+    from difflib import get_close_matches  # here, as no serving process needs it
+
     known = sorted({*BUILT_IN, *SHIPPED, *registered})
     near = get_close_matches(name, known, n=1)
     meant = f" (did you mean {near[0]!r}?)" if near else ""

@@ -158,7 +158,8 @@ class Model(Abilities):
         needs_length = self.dialect == "anthropic" if further is None else further.needs_length
         if self.default_max_tokens is not None and not needs_length:
             raise ValueError(
-                f"default_max_tokens is not for dialect {self.dialect}; set the length in extra_body"
+                "default_max_tokens is for dialect anthropic, and others whose API must be told a length; "
+                f"for dialect {self.dialect} set it in extra_body"
             )
         if self.region is not None and further is None:
             raise ValueError(f"region is not for dialect {self.dialect}; leave it out")

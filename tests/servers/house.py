@@ -19,7 +19,7 @@ from router.deciding.decision_id import Signer, SigningKey
 from router.engine import Engine
 from router.steering.control import Control
 from router.transport.aiohttp_transport import AiohttpTransport
-from router.upstream.dispatch import Dispatcher, Limits
+from router.upstream.dispatch import Dispatcher, Limits, Secrets
 from storage.memory.store import MemoryStore
 from storage.records import CallRow, PutConfig
 from tests.servers.upstream import UpstreamServer
@@ -67,7 +67,11 @@ class House:
     """Store, engine and dispatcher over the models of a configuration."""
 
     def __init__(
-        self, config: Mapping[str, Any], limits: Limits | None = None, keys: Mapping[str, str] | None = None
+        self,
+        config: Mapping[str, Any],
+        limits: Limits | None = None,
+        keys: Mapping[str, str] | None = None,
+        secrets: Secrets | None = None,
     ):
         self.store = MemoryStore()
         self.store.commit([PutConfig(orjson.dumps(config).decode(), 0)])
@@ -76,7 +80,7 @@ class House:
         sites = self.engine.snapshot.models.items()
         every = [site for name, model in sites for site in (name, *site_ids(name, model))]
         known = dict.fromkeys(every, KEY) if keys is None else keys
-        self.dispatcher = Dispatcher(self.engine, self.transport, known, limits)
+        self.dispatcher = Dispatcher(self.engine, self.transport, known, limits, secrets=secrets)
         self.finished: list[CallRow] = []
         """Every call row that was queued, before the ledger drops what it has already."""
         self._listen()
