@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from api.settings import Settings, environment, missing_keys
 from router.applying.file import read_document
 from router.applying.plan import plan_changes, seed
@@ -77,9 +79,21 @@ def _configured(store: Store, place: str, config_path: Path | None, say: Say) ->
         raise ConfigInvalid(
             f"the ledger {place} holds no configuration; start with: pointsman serve --config FILE"
         )
-    for name in missing_keys(Document.model_validate_json(state.config.body), environment()):
+    for name in missing_keys(_in_force(state.config.body), environment()):
         say(f"The environment variable {name} is not set: its models are not called.")
     return state
+
+
+def _in_force(body: str) -> Document:
+    """The configuration that the ledger holds, which may name what this installation lacks."""
+    try:
+        return Document.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ConfigInvalid(
+            f"the configuration in force cannot be served here: {place}: {first['msg']}"
+        ) from None
 
 
 def _say_difference(document: Document, state: State, config_path: Path, say: Say) -> None:

@@ -78,8 +78,9 @@ def _shipped(name: str, shipped: _Shipped) -> Dialect:
     try:
         dialect: Dialect = import_module(shipped.module).DIALECT
     except ImportError as error:
+        package = (error.name or "").partition(".")[0]
         raise ValueError(
-            f"dialect {name!r} needs the package {error.name!r}, which is not installed; "
+            f"dialect {name!r} needs the package {package!r}, which is not installed; "
             f"install it with: pip install 'pointsman[{shipped.extra}]'"
         ) from None
     return dialect

@@ -1,5 +1,6 @@
 """What is checked before a server starts."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from api.processes.preparation import Prepared, prepare
 from api.settings import Settings, missing_keys, provider_keys
 from router.applying.file import read_document
 from router.clock import machine_clock
+from router.config.dialects import load_dialect
 from router.errors import ConfigInvalid
 from router.steering.control import Control
 from storage.open import open_store
@@ -107,6 +109,22 @@ def test_what_cannot_work_is_refused_with_its_remedy(
     """A server that is open to the network, or that could not serve, must not come up at all."""
     with pytest.raises(ConfigInvalid, match=words):
         desk.prepare(desk.file, **given)
+
+
+def test_a_ledger_that_names_a_dialect_without_its_package_is_not_served(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been written where the extra is installed; here the remedy is told, not a traceback."""
+    desk.file.write_text(CONFIG.replace("api_key_env: BIG_KEY", "dialect: bedrock"))
+    desk.prepare(desk.file)
+    load_dialect.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("router.upstream.dialects.bedrock")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("botocore", "botocore.auth", "botocore.awsrequest", "botocore.eventstream"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigInvalid, match=r"models.big.dialect: .*pip install 'pointsman\[bedrock\]'"):
+        desk.prepare()
+    load_dialect.cache_clear()
 
 
 def test_an_empty_ledger_needs_a_file(desk: Desk) -> None:
