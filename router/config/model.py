@@ -45,7 +45,7 @@ class Deployment(Declared):
     weight: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 1.0
     """Its part of the traffic, against the weights of the others."""
     region: Name | None = None
-    """Where it stands; it names the deployment in trails and logs."""
+    """Where it stands; it names the deployment in trails and logs, and goes before the model's `region`."""
     price: Price | None = None
     """Price of this deployment, by default the model's."""
     limits: Limits | None = None

@@ -45,7 +45,7 @@ _BY_MODEL = {
     "text-embedding-": "openai", "claude": "anthropic",
 }  # fmt: skip
 OWN_SIGNATURES = {
-    "bedrock": "requests to AWS are signed with AWS credentials",
+    "bedrock": "requests to AWS are signed with AWS credentials; write it by hand, with dialect bedrock",
     "sagemaker": "requests to AWS are signed with AWS credentials",
     "vertex-ai": "Vertex AI asks for Google credentials that expire",
     "vertex_ai": "Vertex AI asks for Google credentials that expire",

@@ -78,6 +78,8 @@ class GeminiDecoder:
     def __init__(self, now_ms: int) -> None:
         self.done = False
         self._now_ms = now_ms
+        self._ending = False
+        """A candidate is at its end. Counts of earlier events leave out what is still to come: they are no usage."""
         self._calls: dict[int, int] = {}
         """Tool calls so far of each candidate that has begun."""
 
@@ -91,7 +93,8 @@ class GeminiDecoder:
             for candidate in _candidates(answer, whole=False)
             if (choice := self._choice(candidate, answer)) is not None
         ]
-        usage = read_gemini_usage(answer.get("usageMetadata"))
+        self._ending |= any(choice["finish_reason"] is not None for choice in choices)
+        usage = read_gemini_usage(answer.get("usageMetadata")) if self._ending else None
         if not choices and usage is None:
             return ()
         chunk = chunk_fields(choices, self._now_ms // 1_000)
