@@ -40,7 +40,7 @@ HELLO: Any = [{"role": "user", "content": "hello"}]  # reason: the client's type
 PARAMETERS = {"type": "object", "properties": {"a": {"type": "integer"}}}
 TOOLS: Any = [{"type": "function", "function": {"name": "add", "parameters": PARAMETERS}}]
 PRICE = {"input": 3.0, "output": 15.0, "cached_input": 0.3, "cache_write": 3.75, "cache_write_1h": 6.0}
-LIMITS = Limits(connect_s=1.0, first_chunk_s=1.0, idle_s=0.6)
+LIMITS = Limits(connect_s=2.0, first_chunk_s=4.0, idle_s=1.0)
 
 
 @dataclass(frozen=True)
