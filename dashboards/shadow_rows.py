@@ -6,7 +6,7 @@ from dashboards import figures, wording
 from dashboards.effect_tables import Format, interval
 from dashboards.wording import Wording
 from experiments.report.document import Report
-from experiments.report.shadow_part import PairFigure
+from experiments.report.shadow_part import PairFigure, ShadowPart
 
 _NO_BOUND = Wording("No bound", "quiet", "dots")
 
@@ -30,12 +30,19 @@ def pair_rows(report: Report) -> tuple[PairRow, ...]:
 
 
 def copies_sentences(report: Report) -> tuple[str, ...]:
-    """How many copies each candidate answered, and what they cost."""
+    """How many copies each candidate answered, what they cost, and of how many too little is known."""
     return tuple(
         f"{part.candidate} was asked {figures.units(part.asked)} copies for {figures.money(part.spent_usd)}; "
-        f"{figures.units(part.pairs)} pairs count so far."
+        f"{figures.units(part.pairs)} pairs count so far{_unpaired(part)}."
         for part in report.shadow
     )
+
+
+def _unpaired(part: ShadowPart) -> str:
+    """Copies without a pair, where there are any."""
+    waiting = f", {figures.units(part.waiting)} copies wait for both reports" if part.waiting else ""
+    lost = f", {figures.units(part.lost)} were never reported on both sides" if part.lost else ""
+    return waiting + lost
 
 
 def _row(candidate: str, figure: PairFigure) -> PairRow:

@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, get_args
@@ -19,15 +20,19 @@ from router.clock import Clock, machine_clock
 from router.config.prices import ListPrice
 from router.deciding.asking import Asking
 from router.deciding.choose import Decision, Placement, RouteRequest, choose, place
-from router.deciding.copies import copied
+from router.deciding.copies import copied, offered
 from router.deciding.decision_id import Numbers, Signer
+from router.deciding.eligibility import estimated_usd
 from router.deciding.kept import Door, KeptConversations
+from router.deciding.needs import counted
 from router.deciding.snapshot import Snapshot, build_snapshot
 from router.deciding.tasks import TaskReason
 from router.deciding.units import HeldUnits, Key
 from router.errors import Conflict, StoreDown
 from router.recording.direct import DirectRecorder
 from router.recording.feedback import FeedbackItem, feedback_row
+from router.recording.offers import Offers
+from router.recording.pairs import Spending
 from router.recording.recorder import Recorder
 from storage.errors import StoreError, StoreUnavailable
 from storage.records import Assignment, FeedbackReply, FeedbackRow, FeedbackState
@@ -78,6 +83,7 @@ class Engine:
         self._numbers = Numbers(worker, clock)
         self._held = HeldUnits()
         self._kept = KeptConversations()
+        self._offers = Offers(self._question, clock)
         self._trusted_until_ms = clock() + STALE_MS if follow else _FOR_EVER
         self._readers: ThreadPoolExecutor | None = None
         self._closing = threading.Event()
@@ -89,16 +95,22 @@ class Engine:
 
     # Route
 
-    def route(self, request: RouteRequest) -> Decision:
-        """Decide and queue the decision; raises InvalidRequest for a model or tier that is not declared."""
+    def route(self, request: RouteRequest, offering: bool = False) -> Decision:
+        """Decide and queue the decision; raises InvalidRequest for a model or tier that is not declared.
+
+        `offering`: the caller calls models itself, and in mode shadow may be offered a copy.
+        """
         look_up = self._place(request, self._asking.guess(self.snapshot, request))
         if look_up.door is not None:
             look_up = self._passed(look_up.door, self._ask(look_up.door), LOOK_UP_S)
         if look_up.key is None or look_up.held is not None:
-            return self._decide(look_up)
+            if offering and (money := self._money(look_up)) is not None:
+                with suppress(StoreError, TimeoutError):
+                    money.result(LOOK_UP_S)
+            return self._decide(look_up, asked=request if offering else None)
         return self._decide_after(look_up, self._read(look_up.key))
 
-    async def route_async(self, request: RouteRequest) -> Decision:
+    async def route_async(self, request: RouteRequest, offering: bool = False) -> Decision:
         """The same for an event loop, which goes on while a sticky unit is looked up."""
         look_up = self._place(request, await self._asking.guess_async(self.snapshot, request))
         if look_up.door is not None:
@@ -106,7 +118,9 @@ class Engine:
             await _within_look_up(asking)
             look_up = self._passed(look_up.door, asking, 0)
         if look_up.key is None or look_up.held is not None:
-            return self._decide(look_up)
+            if offering and (money := self._money(look_up)) is not None:
+                await _within_look_up(money)
+            return self._decide(look_up, asked=request if offering else None)
         future = self._read(look_up.key)
         await _within_look_up(future)
         return self._decide_after(look_up, future, wait=False)
@@ -133,10 +147,15 @@ class Engine:
         key = (experiment.id, placement.digest)
         return _LookUp(placement, key, self._held.get(key, self.clock()))
 
-    def _decide(self, look_up: _LookUp, degraded: bool = False) -> Decision:
+    def _decide(
+        self, look_up: _LookUp, degraded: bool = False, asked: RouteRequest | None = None
+    ) -> Decision:
+        """`asked` is a request whose caller may be offered a copy."""
         number = self._numbers.next()
         degraded = degraded or number >> 22 > self._trusted_until_ms
         decision = choose(look_up.placement, number, self._signer, look_up.held, degraded)
+        if asked is not None and decision.copy_to:
+            decision = self._offered(decision, asked)
         self.tiers[self.snapshot.tier_of.get(decision.model, 0)] += 1
         self.recorder.decided(decision.row())
         return decision
@@ -201,9 +220,36 @@ class Engine:
         self.recorder.decided(copy.row())
         return copy
 
+    def _money(self, look_up: _LookUp) -> "Future[Spending] | None":
+        """What the ledger says of the money for copies, where one may be offered and nobody has asked lately."""
+        experiment = look_up.placement.experiment
+        if experiment is None or not experiment.copies:
+            return None
+        return self._offers.awaited(experiment.id)
+
+    def _offered(self, decision: Decision, request: RouteRequest) -> Decision:
+        """The decision with the offer of a copy, if the day's money allows for what the price list says of it."""
+        snapshot = self.snapshot
+        definition = snapshot.definitions[decision.experiment_id]
+        candidate = definition.candidates[decision.copy_to]
+        price = snapshot.prices.get(candidate)
+        if price is None:
+            return decision
+        needs = counted(request.needs, request.text)
+        listed_usd = estimated_usd(snapshot.models[candidate], price, needs)
+        limit_usd = definition.shadow_usd_per_day or 0.0
+        if listed_usd is None or not self._offers.afforded(decision.experiment_id, limit_usd, listed_usd):
+            return decision
+        served, copy = offered(decision, candidate, self._numbers.next(), self._signer)
+        self.recorder.decided(copy.row())
+        return served
+
+    def _question(self, question: Callable[[Store], _Answer]) -> "Future[_Answer]":
+        return self._reading(partial(question, self.store))
+
     async def ask_store(self, question: Callable[[Store], _Answer]) -> _Answer:
         """What the store answers, read beside the event loop; raises StoreError."""
-        return await asyncio.wrap_future(self._reading(partial(question, self.store)))
+        return await asyncio.wrap_future(self._question(question))
 
     # Feedback
 

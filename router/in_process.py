@@ -135,11 +135,15 @@ class Router:
 
         `covariate` is a number known about the unit beforehand, such as its reward of last month. What follows it
         narrows the models to those that may serve; `needs` says what the request will carry, as `{"tools": True}`.
+        In mode shadow the decision may carry a `copy`: a further model to ask the same (docs/shadow.md).
         """
         known = None if covariate is None else check_covariate(covariate)
         asked = asked_needs(max_cost, latency, residency, language, domain, skills, tags, needs)
         return self._engine.route(
-            RouteRequest(task, metadata or {}, text, unit, session, user, override, tier, known, asked, trace)
+            RouteRequest(
+                task, metadata or {}, text, unit, session, user, override, tier, known, asked, trace
+            ),
+            offering=True,
         )
 
     def feedback(

@@ -14,6 +14,7 @@ from experiments.definition.experiment import Experiment
 from experiments.definition.reward import RESERVED_METRICS
 from experiments.evidence.epochs import GRACE_MS, Epoch
 from experiments.evidence.latency import bucket
+from experiments.evidence.pairs import other_side
 from experiments.evidence.units import (
     MOMENTS,
     NOTHING,
@@ -25,6 +26,7 @@ from experiments.evidence.units import (
     decided,
     moved,
 )
+from storage.pairing import pair_moved
 from storage.records import (
     Batch,
     CallRow,
@@ -153,9 +155,13 @@ def report(book: Book, row: FeedbackRow) -> FeedbackReply:
     call, effects = book.call(row.number), dict(book.effects(row.number))
     before = outcome(call, effects, definition)
     old_latency = _latency(call, effects)
+    other = other_side(row.unit, row.number)
+    old = dict(effects) if other else effects
     replies = [_put(book, row, metric, value, effects) for metric, value in row.values]
     after = outcome(call, effects, definition)
     _move_outcome(book, unit, before, after)
+    if other:
+        pair_moved(book, row, other, old, effects)
     new_latency = _latency(call, effects)
     if new_latency != old_latency:
         _count_latency(book, unit, old_latency, -1)

@@ -84,6 +84,16 @@ class ExplainAnswer(Wire):
     """Everything that was considered, in the order in which it counted."""
 
 
+class CopyAnswer(Wire):
+    """A further model to ask the same in mode shadow: its answer is thrown away, and its tool calls are not run."""
+
+    decision_id: str
+    """Of the copy; its feedback names it, and that of the served answer the decision's own."""
+    model: str
+    """The model to call."""
+    candidate: str
+
+
 class RouteAnswer(Wire):
     """One decision and everything that explains it."""
 
@@ -106,5 +116,7 @@ class RouteAnswer(Wire):
     """Models to try in this order when the decided one gives no answer."""
     degraded: bool
     """Taken without a fresh view of the ledger; left out of the statistics."""
+    copy_: Annotated[CopyAnswer | None, Field(alias="copy")]
+    """What may be asked of a further model as well, in mode shadow; null as a rule."""
     considered: list[str] | None = None
     """Everything that was considered, where `explain` asked for it."""

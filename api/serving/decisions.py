@@ -11,7 +11,7 @@ import orjson
 from api.serving.metrics import Counters
 from api.serving.problems import error_object
 from api.serving.replies import Reply, json_reply
-from router.deciding.choose import Decision, RouteRequest
+from router.deciding.choose import Copy, Decision, RouteRequest
 from router.deciding.covariate import check_covariate
 from router.deciding.explained import considered
 from router.deciding.needs import HINTS, asked_needs
@@ -48,7 +48,9 @@ class Decisions:
     async def route(self, body: bytes) -> Reply:
         """Which model to call, and why."""
         request = parse_route(body)
-        decision = await self._engine.route_async(request)
+        decision = await self._engine.route_async(request, offering=True)
+        if decision.copy_to:
+            self._counters.copied("offered" if decision.copy is not None else "budget")
         fields = decision_fields(decision)
         if request.explain:
             fields["considered"] = considered(self._engine.snapshot, request, decision)
@@ -111,7 +113,12 @@ def decision_fields(decision: Decision) -> dict[str, object]:
         "explanation": decision.explanation,
         "fallbacks": decision.fallbacks,
         "degraded": decision.degraded,
+        "copy": None if decision.copy is None else _copy_fields(decision.copy),
     }
+
+
+def _copy_fields(copy: Copy) -> dict[str, str]:
+    return {"decision_id": copy.id, "model": copy.model, "candidate": copy.candidate}
 
 
 def result_fields(items: Sequence[FeedbackItem], replies: Sequence[FeedbackReply]) -> list[dict[str, object]]:

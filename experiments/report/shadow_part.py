@@ -28,7 +28,11 @@ class ShadowPart(Part):
 
     candidate: str
     asked: int
-    """Copies sent, in all epochs."""
+    """Copies whose call is known, in all epochs."""
+    waiting: int = 0
+    """Copies begun or offered whose pair may still come."""
+    lost: int = 0
+    """Copies whose pair never came: one side of it was not reported within the reward's window."""
     pairs: int
     """Requests that both models were asked, in settled epochs; what the tests read."""
     spent_usd: float

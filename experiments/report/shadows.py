@@ -17,6 +17,8 @@ def shadow_parts(look: Tick) -> tuple[ShadowPart, ...]:
         ShadowPart(
             candidate=one.candidate,
             asked=one.asked,
+            waiting=one.waiting,
+            lost=one.lost,
             pairs=one.pairs,
             spent_usd=one.spent_usd,
             figures=tuple(map(_figure, one.figures)),

@@ -32,6 +32,8 @@ USUAL_ERRORS = 0.02
 """Bound on the difference of error rates where no guardrail states one."""
 USUAL_RATIO = log(1.25)
 """Size that an interval of a ratio is tuned for where no guardrail states one."""
+DOUBTFUL_LOST = 0.05
+"""Share of copies without a pair beyond which the report warns."""
 LATENCY = "latency_p50_ms"
 
 
@@ -58,6 +60,10 @@ class ShadowComparison:
     """Copies of all epochs, the open one too."""
     spent_usd: float
     """What they cost."""
+    waiting: int
+    """Copies begun or offered without a pair yet, whose outcomes may still come."""
+    lost: int
+    """The same where nothing can come any more: one side, or both, never said what became of it."""
     figures: tuple[Paired, ...]
     more_pairs: float
     """About how many further pairs settle what is open; infinite where no number is known."""
@@ -98,14 +104,26 @@ def unrated(everything: Evidence) -> Evidence:
 
 
 def compare_shadows(
-    definition: Experiment, everything: Evidence, settled: Evidence, cost_series: int
+    definition: Experiment, everything: Evidence, settled: Evidence, cost_series: int, now_ms: int
 ) -> tuple[ShadowComparison, ...]:
     """Every candidate beside the control, from the pairs of settled epochs; costs at the current prices."""
-    current = settled.in_series(cost_series)
+    current, final = settled.in_series(cost_series), everything.final(definition, now_ms)
+    unpaired = tuple(map(_unpaired, (everything.where(~final), everything.where(final))))
     return tuple(
-        _compared(definition, arm, everything, settled, current)
+        _compared(definition, arm, (everything, settled, current), (unpaired[0][arm], unpaired[1][arm]))
         for arm in range(1, len(definition.candidates))
     )
+
+
+def with_lost(health: Health, found: Sequence[ShadowComparison]) -> Health:
+    """Health with a warning where many copies have no pair: what is not reported may be what failed."""
+    doubtful = [
+        f"{one.lost:,} copies for {one.candidate} have no pair beside {one.pairs:,} that have: "
+        "one side of them was never reported, and if those failed the figures are too good"
+        for one in found
+        if one.lost > DOUBTFUL_LOST * (one.lost + one.pairs)
+    ]
+    return replace(health, warnings=(*health.warnings, *doubtful)) if doubtful else health
 
 
 def judge_shadows(
@@ -164,9 +182,18 @@ def _open(waiting: Sequence[ShadowComparison], fit: Sequence[ShadowComparison], 
     return Verdict(Kind.KEEP_RUNNING, one.candidate, words, needed, days)
 
 
+def _unpaired(evidence: Evidence) -> list[int]:
+    """Copies without a pair, by arm; those that are known only from their report count as well."""
+    begun = (evidence.counts["assigned"] + evidence.counts["recovered"]).sum(axis=0)
+    paired = evidence.metric(PAIR_ERROR).pooled()[:, Z.UNIT, Z.UNIT]
+    return [max(int(copies) - round(pairs), 0) for copies, pairs in zip(begun, paired, strict=True)]
+
+
 def _compared(
-    definition: Experiment, arm: int, everything: Evidence, settled: Evidence, current: Evidence
+    definition: Experiment, arm: int, evidence: tuple[Evidence, Evidence, Evidence], unpaired: tuple[int, int]
 ) -> ShadowComparison:
+    """From all epochs, the settled ones and those of current prices; `unpaired` are waiting and lost copies."""
+    everything, settled, current = evidence
     bounds = {guardrail.metric: guardrail.bound for guardrail in definition.guardrails}
     errors = bounds.get(ERROR, USUAL_ERRORS)
     error = _pooled(settled, PAIR_ERROR, arm)
@@ -185,6 +212,7 @@ def _compared(
         int(error[Z.UNIT, Z.UNIT]),
         int(asked[Z.UNIT, Z.UNIT]),
         float(spent[Z.UNIT, Z.COST]),
+        *unpaired,
         tuple(figure for figure, _ in found),
         max(more for _, more in found),
     )

@@ -18,7 +18,13 @@ from experiments.verdict.health import Health, check_health
 from experiments.verdict.next_shares import next_epoch
 from experiments.verdict.progress import Declared, Progress
 from experiments.verdict.rules import Candidacy, candidacy
-from experiments.verdict.shadow import ShadowComparison, compare_shadows, judge_shadows, served_only
+from experiments.verdict.shadow import (
+    ShadowComparison,
+    compare_shadows,
+    judge_shadows,
+    served_only,
+    with_lost,
+)
 from experiments.verdict.standing import Standing, in_force
 from experiments.verdict.strict import exact_p_values
 from experiments.verdict.verdict import Kind, Verdict, judge
@@ -87,7 +93,8 @@ def _shadow_tick(definition: Experiment, everything: Evidence, standing: Standin
     served, settled = served_only(everything), everything.settled(definition, now_ms)
     reached = served_only(settled)
     seen, health = volume(definition, served, reached, now_ms), check_health(definition, served, reached)
-    found = compare_shadows(definition, everything, settled, series)
+    found = compare_shadows(definition, everything, settled, series, now_ms)
+    health = with_lost(health, found)
     newest = settled.epochs[-1].number if settled.epochs else 0
     progress = standing.progress.seen({}, newest, series, models)
     out = {

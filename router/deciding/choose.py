@@ -98,6 +98,17 @@ class Placement:
 
 
 @record(frozen=True, slots=True)
+class Copy:
+    """The copy of a request that its caller may make, in mode shadow."""
+
+    id: str
+    """Decision id for the copy's feedback."""
+    model: str
+    """The model to ask the same."""
+    candidate: str
+
+
+@record(frozen=True, slots=True)
 class Decision:
     """One routing choice, with everything that explains it."""
 
@@ -126,6 +137,8 @@ class Decision:
     """What explains the reason further, as which model lacks what."""
     copy_to: int = 0
     """Arm that answers a copy of the request in the background (mode shadow); 0 for none."""
+    copy: Copy | None = None
+    """What a caller that calls models itself may ask as well: it discards that answer, and reports both calls."""
 
     @property
     def explanation(self) -> str:

@@ -14,7 +14,7 @@ from functools import partial
 from router.deciding.choose import Decision
 from router.engine import Engine
 from router.errors import Overloaded, StoreDown, UpstreamFailed
-from router.recording.pairs import Fate, pair_row, spent_today_usd
+from router.recording.pairs import Fate, Spending, pair_row, spending_today
 from router.upstream.account import Account
 from router.upstream.call import Call
 from router.upstream.dispatch import Dispatcher
@@ -47,9 +47,11 @@ class _Purse:
         """Spent today, with what is under way at the cost of the dearest copy so far."""
         return self.known_usd + sum(cost for _, cost in self.own) + self.under_way * self.dearest_usd
 
-    def learn(self, known_usd: float, at_s: float) -> None:
-        """Take over what the ledger said of the time before `at_s`."""
-        self.known_usd, self.read_at_s = known_usd, at_s
+    def learn(self, told: Spending, at_s: float) -> None:
+        """Take over what the ledger said of the time before `at_s`, with the copies of others that have no cost yet."""
+        others = max(told.waiting - self.under_way - len(self.own), 0)
+        self.known_usd = told.usd + others * max(told.usual_usd, self.dearest_usd)
+        self.read_at_s = at_s
         while self.own and self.own[0][0] < at_s - TRUST_S / 2:
             self.own.popleft()
 
@@ -152,7 +154,7 @@ class Shadows:
         """Whether the day's money is not spent, by all workers together; without the ledger nothing is spent."""
         now_s = asyncio.get_running_loop().time()
         if now_s - purse.read_at_s > TRUST_S:
-            question = partial(spent_today_usd, experiment_id=experiment_id, now_ms=self._engine.clock())
+            question = partial(spending_today, experiment_id=experiment_id, now_ms=self._engine.clock())
             try:
                 purse.learn(await self._engine.ask_store(question), now_s)
             except StoreError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from experiments.definition.experiment import Experiment
 from experiments.evidence.epochs import Epoch
+from experiments.evidence.pairs import other_side, pair_unit
 from experiments.evidence.units import UnitRow
 from storage.records import Batch, CallRow, DecisionRow, Effect, FeedbackRow
 from storage.redis import rows
@@ -172,8 +173,10 @@ def _ask_ledger(questions: Questions, keys: Keyspace, seen: Seen, part: Batch) -
     _ask_tries(questions, keys, seen, part)
     if not owner:
         return
-    questions.fields(keys.ledger(owner, "effects"), called + reported, number_text, seen.effect_texts)
-    units = [row.unit for row in _everything(part)]
+    others = [(row.number, other) for row in part.feedback if (other := other_side(row.unit, row.number))]
+    numbers = called + reported + [other for _, other in others]
+    questions.fields(keys.ledger(owner, "effects"), numbers, number_text, seen.effect_texts)
+    units = [row.unit for row in _everything(part)] + [pair_unit(other, number) for number, other in others]
     questions.fields(keys.ledger(owner, "units"), units, bytes, seen.units)
 
 

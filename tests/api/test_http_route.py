@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from api.admin.route_schemas import RouteAnswer, RouteBody
 from api.serving.decisions import MAX_UNIT_CHARACTERS, parse_route
+from api.serving.metrics import POSITIONS
+from experiments.definition.experiment import Experiment
 from router.deciding.needs import Needs
 from router.errors import InvalidRequest
 from tests.servers.front import Front, open_front
@@ -77,6 +79,43 @@ def test_a_decision_says_everything_about_itself(front: Front) -> None:
     assert (decision.experiment, decision.task, decision.task_reason) == ("cheaper", "support", "explicit")
     assert (decision.propensity, decision.reason, decision.degraded) == (0.5, "experiment", False)
     assert front.post("/v1/route", {"task": "support", "user": "u1"}).json["model"] == decision.model
+
+
+def test_in_mode_shadow_a_caller_is_offered_a_copy_and_reports_both_sides(front: Front) -> None:
+    """What the gateway does for its clients, a caller of models does with two ids and ordinary feedback."""
+    assert RouteAnswer.model_validate_json(front.post("/v1/route", {"task": "support"}).body).copy_ is None
+    front.house.start(
+        Experiment(
+            name="probe", task="support", candidates=("big", "small"), mode="shadow", shadow_usd_per_day=1.0
+        )
+    )
+    decision = RouteAnswer.model_validate_json(front.post("/v1/route", {"task": "support"}).body)
+    copy = decision.copy_
+    assert (decision.model, decision.propensity) == ("big", 1.0)
+    assert copy is not None
+    assert (copy.model, copy.candidate) == ("small", "small")
+    sides = [
+        {"decision_id": copy.decision_id, "error": "timed out"},
+        {"decision_id": decision.decision_id, "input_tokens": 10, "output_tokens": 5, "latency_ms": 90.5},
+    ]
+    for side in sides:
+        assert front.post("/v1/feedback", side).json["state"] == "applied"
+    cells = {cell.arm: cell.moments for cell in front.store.cells(front.control.experiment("probe").id)}
+    assert cells[1]["pair_error"][:3] == (1.0, 1.0, 1.0)
+    assert front.counters.values[POSITIONS["copies", "offered"]] == 1
+
+
+def test_a_caller_is_not_offered_what_the_days_money_does_not_pay(front: Front) -> None:
+    """An answer of a thousand tokens of `small` costs 0.002 dollars by the list."""
+    front.house.start(
+        Experiment(
+            name="probe", task="support", candidates=("big", "small"), mode="shadow", shadow_usd_per_day=0.001
+        )
+    )
+    assert front.post("/v1/route", {"task": "support"}).json["copy"] is None
+    assert front.counters.values[POSITIONS["copies", "budget"]] == 1
+    short = {"task": "support", "needs": {"output_tokens": 100}}
+    assert front.post("/v1/route", short).json["copy"]["model"] == "small"
 
 
 def test_hints_keep_a_request_outside_the_experiment(front: Front) -> None:
