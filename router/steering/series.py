@@ -9,18 +9,39 @@ from hashlib import blake2b
 
 from experiments.definition.experiment import Experiment
 from experiments.evidence.epochs import Epoch
+from router.availability.sites import served
 from router.config.document import Document
-from router.config.prices import list_price
+from router.config.model import Model
+from router.config.prices import ListPrice, list_price
 
 
 def price_version(definition: Experiment, document: Document) -> str:
     """A digest of the candidates' prices; unknown prices count as a version of their own."""
-    versions = []
-    for candidate in definition.candidates:
-        model = document.models.get(candidate)
-        price = list_price(candidate, model) if model is not None else None
-        versions.append(price.version if price is not None else "unknown")
-    return _digest(versions)
+    models = [(name, document.models.get(name)) for name in definition.candidates]
+    return _digest(["unknown" if model is None else _priced(name, model) for name, model in models])
+
+
+def _priced(name: str, model: Model) -> str:
+    """A model's own price, by which callers' tokens are priced, and that of its deployments where theirs is another.
+
+    What a request costs is then a mixture of their prices, by weight and way of balancing: a change of either is one
+    of the cost. Deployments of one price are no mixture, however many they are.
+    """
+    own = _version(list_price(name, model))
+    shares: dict[str, float] = {}
+    sites = served(name, model).sites
+    whole = sum(site.weight for site in sites)
+    for site in sites:
+        version = _version(site.price)
+        shares[version] = shares.get(version, 0.0) + site.weight / whole
+    if shares.keys() == {own}:
+        return own
+    mixed = [f"{version}:{share:.6f}" for version, share in sorted(shares.items())]
+    return "+".join((own, *mixed, *([model.balance] if len(mixed) > 1 else ())))
+
+
+def _version(price: ListPrice | None) -> str:
+    return "unknown" if price is None else price.version
 
 
 def model_version(definition: Experiment, document: Document) -> str:
