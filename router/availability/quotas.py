@@ -11,6 +11,7 @@ off later in the same period: of a minute that is over no limit says anything.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ulp
 from typing import Literal, NamedTuple
 
 from router.clock import Clock
@@ -148,6 +149,17 @@ class Ticket:
         self._parts.clear()
 
 
+def _missing(left: float, amount: float, unit: Unit) -> float:
+    """What must be leased for `amount`. Dollars are no whole numbers: rounded down, the sum would fall short of it.
+
+    >>> left = -0.00152
+    >>> left + _missing(left, 0.00008, "usd") >= 0.00008 > left + (0.00008 - left)
+    True
+    """
+    rounding = 2 * ulp(max(abs(left), amount)) if unit == "usd" else 0.0
+    return amount - left + rounding
+
+
 class Quotas:
     """The limits of one worker, over the store that all share."""
 
@@ -181,7 +193,7 @@ class Quotas:
         async with held.lock:
             if held.spend(rule, amount, now_ms):  # another request leased meanwhile
                 return True
-            wanted = max(amount - held.left, rule.most * SLICE)
+            wanted = max(_missing(held.left, amount, rule.unit), rule.most * SLICE)
             taking = asyncio.to_thread(
                 self._store.take_allowance, rule.name, held.period, wanted, rule.most_at(now_ms)
             )

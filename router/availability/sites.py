@@ -32,6 +32,8 @@ class Served:
     sites: tuple[Site, ...]
     balance: Balance
     timeouts: Timeouts | None
+    prices: tuple[ListPrice | None, ...]
+    """Of its sites, each once."""
 
 
 def served(name: str, model: Model) -> Served:
@@ -45,7 +47,9 @@ def served(name: str, model: Model) -> Served:
         for site_id, each in zip(site_ids(name, model), model.deployments, strict=True)
     )  # fmt: skip
     own = (Site(name, name, model, list_price(name, model), rules=whole),)
-    return Served(name, sites or own, model.balance, model.timeouts)
+    places = sites or own
+    prices = {None if site.price is None else site.price.version: site.price for site in places}
+    return Served(name, places, model.balance, model.timeouts, tuple(prices.values()))
 
 
 def site_ids(name: str, model: Model) -> tuple[str, ...]:

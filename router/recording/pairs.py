@@ -11,9 +11,10 @@ from experiments.evidence.units import COST, COUNTS, MOMENTS, UNCAPPED
 from storage.records import CallRow, FeedbackRow
 from storage.store import Store
 
-Fate = Literal["paired", "full", "late", "budget", "unpriced", "ended", "lost", "offered"]
+Fate = Literal["paired", "full", "late", "budget", "unpriced", "ended", "lost", "limit", "offered"]
 """What became of a copy: compared; or left out because too many wait, it waited too long, the day's money is
-spent, the price is unknown, the experiment ended; or lost with the ledger; or left to the caller to make."""
+spent, the price is unknown, the experiment ended; lost with the ledger; held back by a limit of the candidate;
+or left to the caller to make."""
 DAY_MS = 86_400_000
 TURN_MS = 60_000
 """How long after midnight an epoch may close and still count for the day before."""

@@ -83,7 +83,7 @@ class Pursuit(Generic[Got]):
         """Whatever answers first; raises UpstreamFailed, with the account settled, where nobody does."""
         self._fleet.purse.earn()
         account, model = self._account, self._account.decision.model
-        if self._terms.budget is not None:
+        if self._terms.budget is not None and account.decision.reason != "shadow":
             await self._within_budget(self._terms.budget)
         while self._goes_on() and (name := self.chain.next()) is not None:
             try:
@@ -104,9 +104,13 @@ class Pursuit(Generic[Got]):
         raise failure.error
 
     async def _within_budget(self, budget: Budget) -> None:
-        """Reserve money for the request; without any left the cheapest model goes first, or nobody does."""
+        """Reserve money for the request; without any left the cheapest model goes first, or nobody does.
+
+        Whichever of its sites will serve, the dearest is reserved. A copy (mode shadow) has money of its own.
+        """
         account, served = self._account, self._fleet.served(self._account.decision.model)
-        need = account.need(served.sites[0].price if served is not None else None)
+        prices = served.prices if served is not None else (None,)
+        need = max(map(account.need, prices), key=lambda each: each.usd)
         granted = await self._quotas.admit([budget_rule(self._terms.budget_of, budget)], need)
         if isinstance(granted, Ticket):
             account.reserve(granted)

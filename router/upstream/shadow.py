@@ -80,10 +80,14 @@ class Shadows:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _ended(self, account: Account, row: CallRow) -> None:
-        """A call has ended: a copy's own, or one that may be copied. A client that left cut what it had asked for."""
+        """A call has ended: a copy's own, or one that may be copied.
+
+        A client that left cut what it had asked for, and where no model was asked (a budget, a limit) nothing is to
+        be compared.
+        """
         if row.number in self._rows:
             self._rows[row.number] = row
-        elif account.decision.copy_to and not account.left:
+        elif account.decision.copy_to and not account.left and row.attempts:
             self._offer(account.decision, account.call, row)
 
     def _offer(self, decision: Decision, call: Call, served: CallRow) -> None:
@@ -132,8 +136,8 @@ class Shadows:
             purse.under_way -= 1
         if row is None:
             return "lost"
-        if row.error == "over_budget":  # the task's money is spent, which says nothing of the candidate
-            return "budget"
+        if row.error == "over_quota":  # the provider's limit is reached, which says nothing of the candidate
+            return "limit"
         cost_usd = row.cost_usd or 0.0
         purse.own.append((asyncio.get_running_loop().time(), cost_usd))
         purse.dearest_usd = max(purse.dearest_usd, cost_usd)

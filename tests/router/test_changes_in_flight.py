@@ -12,6 +12,7 @@ import pytest
 from api.serving.upstream_keys import UpstreamKeys
 from experiments.definition.experiment import Experiment
 from router.availability.quotas import DAY_MS, MINUTE_MS, Need, Quotas, Rule, Ticket
+from router.errors import UpstreamFailed
 from router.transport.aiohttp_transport import AiohttpTransport
 from router.upstream.chat import read_chat
 from router.upstream.dispatch import Dispatcher
@@ -261,15 +262,8 @@ def test_a_stream_left_before_its_first_piece_is_told_as_left_and_not_copied(
 # Money of a copy
 
 
-def test_a_copy_that_its_tasks_budget_refuses_is_no_error_of_the_candidate(
-    servers: Servers, opened: list[House]
-) -> None:
-    """The budget is the task's: what it leaves out says nothing of the model that was to be compared."""
-    config = configured(servers)
-    config["tasks"]["math"] = {
-        "budget": {"usd_per_day": 0.9 * COST["big"], "pacing": False, "then": "refuse"}
-    }
-    opened.append(house := house_of(config))
+def copying(house: House, times: int) -> list[str]:
+    """Fates of the copies of so many requests, one after another, in an experiment with money enough."""
     house.start(
         Experiment(
             name="probe", task="math", candidates=("big", "small"), mode="shadow", shadow_usd_per_day=9.0
@@ -285,15 +279,37 @@ def test_a_copy_that_its_tasks_budget_refuses_is_no_error_of_the_candidate(
 
     async def story() -> None:
         shadows = Shadows(house.engine, house.dispatcher, fates.append)
-        await house.dispatcher.answer(house.engine.route(chat.route), chat)
-        await asyncio.gather(*shadows._tasks)
+        for _ in range(times):
+            with suppress(UpstreamFailed):
+                await house.dispatcher.answer(house.engine.route(chat.route), chat)
+            await asyncio.gather(*shadows._tasks)
         await shadows.close()
 
     house.run(story())
-    assert (fates, servers["small"].requests) == (["budget"], [])
+    return fates
+
+
+def test_copies_spend_nothing_of_their_tasks_budget(servers: Servers, opened: list[House]) -> None:
+    """A budget is for answers that are served: dear copies take nothing of it, and a refused request is not copied."""
+    config = configured(servers)
+    config["models"]["small"]["price"] = {"input": 100.0, "output": 100.0}
+    config["tasks"]["math"] = {
+        "budget": {"usd_per_day": 2.9 * COST["big"], "pacing": False, "then": "refuse"}
+    }
+    opened.append(house := house_of(config))
+    assert copying(house, 4) == ["paired"] * 3
+    assert [row.error for row in house.finished] == [*[None] * 6, "over_budget"]
+
+
+def test_a_copy_at_a_limit_is_no_error_of_the_candidate(servers: Servers, opened: list[House]) -> None:
+    """A provider counts copies like any call, so its limit is shared; reaching it says nothing of the model."""
+    config = configured(servers)
+    config["models"]["small"]["limits"] = {"rpm": 1}
+    opened.append(house := house_of(config))
+    assert copying(house, 2) == ["paired", "limit"]
     copy: CallRow = house.finished[-1]
-    assert (copy.error, copy.attempts, copy.cost_usd) == ("over_budget", 0, 0.0)
-    assert not list(house.store.export("feedback"))
+    assert (copy.error, copy.attempts, copy.cost_usd) == ("over_quota", 0, 0.0)
+    assert len({row["number"] for row in house.store.export("feedback")}) == 1
 
 
 # Words of an upstream

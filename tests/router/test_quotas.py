@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import orjson
 import pytest
 
 from router.availability.quotas import BLIND_MS, DAY_MS, MINUTE_MS, Need, Quotas, Rule, Ticket
+from router.upstream.chat import read_chat
+from router.upstream.dispatch import Answer
 from storage.errors import StoreUnavailable
 from storage.memory.store import MemoryStore
 from storage.sqlite.store import SqliteStore
 from tests.servers.asking import COST, QUICK, ask, failure
 from tests.servers.house import PRICES, House, document, upstreams
-from tests.servers.upstream import UpstreamServer, answer, status
+from tests.servers.upstream import Request, UpstreamServer, Wire, answer, status
 
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
 RPM = Rule("model:big:rpm", "attempts", MINUTE_MS, 60.0)
@@ -200,6 +204,58 @@ def test_a_budget_may_refuse_instead(servers: Servers, opened: list[House]) -> N
     assert asked(servers) == [1, 0]
     call = house.calls()[-1]
     assert (call["error"], call["attempts"], call["cost_usd"]) == ("over_budget", 0, 0.0)
+
+
+@pytest.mark.parametrize(("dear", "most"), [(False, 4), (True, 1)])
+def test_money_is_reserved_for_the_dearest_place_that_may_serve(
+    servers: Servers, opened: list[House], dear: bool, most: int
+) -> None:
+    """Requests that come at once know no costs yet: what they reserve is all that keeps them within the money."""
+    here: dict[str, Any] = {"base_url": servers["big"].url, "weight": 1e6}
+    there: dict[str, Any] = {"base_url": servers["small"].url, "weight": 1.0}
+    if dear:
+        there["price"] = {"input": 40.0, "output": 120.0}
+    budget = {"usd_per_day": 4.5 * 20 * 30.0 / 1e6, "pacing": False, "then": "refuse"}
+    opened.append(house := house_of(servers, {"deployments": [here, there]}, {"budget": budget}))
+    chat = read_chat(
+        orjson.dumps(
+            {"model": "task/math", "messages": [{"role": "user", "content": "2+2?"}], "max_tokens": 20}
+        )
+    )
+
+    async def late(request: Request, wire: Wire) -> None:
+        await asyncio.sleep(0.3)
+        await answer()(request, wire)
+
+    async def at_once() -> list[object]:
+        return await asyncio.gather(
+            *(house.dispatcher.answer(house.engine.route(chat.route), chat) for _ in range(8)),
+            return_exceptions=True,
+        )
+
+    servers["big"].will(late)
+    answered = [got for got in house.run(at_once()) if isinstance(got, Answer)]
+    assert len(answered) == most
+
+
+def test_no_request_is_refused_for_a_rounding_of_dollars() -> None:
+    """A lease that is short by the last bit of a sum would refuse a request for a second, with the money there."""
+    quotas, rule, draw = (
+        Quotas(MemoryStore(), lambda: NOON_MS),
+        Rule("budget:a", "usd", DAY_MS, 1.0),
+        Random(1),
+    )
+
+    async def refused() -> int:
+        count = 0
+        for _ in range(100):
+            ticket = await quotas.admit([rule], Need(0, draw.random() / 1e3))
+            if isinstance(ticket, Ticket):
+                ticket.settle(Need(0, draw.random() / 1e3 + 0.008))
+            count += not isinstance(ticket, Ticket)
+        return count
+
+    assert asyncio.run(refused()) == 0
 
 
 def test_pacing_keeps_money_for_the_rest_of_the_day(servers: Servers, opened: list[House]) -> None:
