@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from shlex import quote
 
+from dashboards.wording import watches
 from experiments.report.document import Report
 
 LIVE = frozenset({"running", "paused"})
-HOLDBACK = "~holdback"
-"""Ending of the experiments that watch a promotion."""
 WHY = "--why 'your reason'"
 
 
@@ -37,6 +36,8 @@ def next_steps(report: Report) -> tuple[Step, ...]:
 def _by_verdict(report: Report, name: str, task: str) -> tuple[Step, ...]:
     kind, candidate = report.verdict.kind, report.verdict.candidate
     stop = Step("End it, the champion stays", f"pointsman stop {name} {WHY}")
+    if watches(report.experiment):
+        return _of_a_watch(kind, stop, name, task)
     if kind == "promote":
         chosen = f" {quote(candidate)}" if candidate else ""
         return (Step("Make it the champion", f"pointsman promote {name}{chosen} {WHY}"), stop)
@@ -46,8 +47,16 @@ def _by_verdict(report: Report, name: str, task: str) -> tuple[Step, ...]:
     if kind == "needs_review" and candidate:
         forced = f"pointsman promote {name} {quote(candidate)} --force {WHY}"
         return (stop, Step("Promote it all the same, once you know that the doubt is unfounded", forced))
-    if kind == "roll_back" and HOLDBACK in report.experiment:
-        return (Step("Give the task its earlier champion back", f"pointsman rollback {task} {WHY}"),)
     if kind in ("keep_running", "not_ready"):
         return (Step("Read it again later", f"pointsman report {name}"),)
     return (stop,)
+
+
+def _of_a_watch(kind: str, stop: Step, name: str, task: str) -> tuple[Step, ...]:
+    """In a holdback nothing is to be promoted: the watch goes on, ends, or gives the earlier champion back."""
+    back = Step("Give the task its earlier champion back", f"pointsman rollback {task} {WHY}")
+    if kind == "roll_back":
+        return (back,)
+    if kind in ("promote", "keep_running", "not_ready"):
+        return (Step("Read it again later; it ends by itself", f"pointsman report {name}"),)
+    return (Step("End the watch, the champion stays", stop.command), back)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dashboards import figures
 from dashboards.effect_tables import Format, interval
+from dashboards.wording import watches
 from experiments.report.document import CandidatePart, Report
 from experiments.report.other_parts import AdjustedPart, CrossCheckPart, ExactPart, IntervalPart, OtherPart
 
@@ -64,8 +65,9 @@ def other_means(report: Report) -> tuple[Line, ...]:
 
 
 def _lines(report: Report, candidate: CandidatePart, other: OtherPart) -> Iterator[Line]:
+    rule = "What must be kept" if watches(report.experiment) else "Promotion rule"
     yield Line(
-        "Promotion rule", f"p {figures.p_value(other.promotion_p)}, e-value {figures.e_value(other.promotion_e_value)}",
+        rule, f"p {figures.p_value(other.promotion_p)}, e-value {figures.e_value(other.promotion_e_value)}",
         "not worse and a gain, both at once; p is the smallest so far, the e-value that of this look",
     )  # fmt: skip
     yield Line(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from io import StringIO
 from typing import TypeGuard, get_args
 
+from dashboards.wording import verdict_title
 from experiments.report.document import CandidatePart, EffectPart, Report
 from experiments.report.other_parts import OtherPart
 from experiments.report.part import Part
@@ -42,6 +43,7 @@ def _row(report: Report, candidate: CandidatePart) -> dict[str, Cell]:
         "rendered_at_ms": report.rendered_at_ms,
         "verdict": report.verdict.kind,
         "verdict_candidate": report.verdict.candidate,
+        "verdict_title": verdict_title(report.verdict.kind, report.verdict.candidate, report.experiment),
         "units_needed": report.verdict.units_needed,
         "days_needed": report.verdict.days_needed,
         "candidate": candidate.name,

@@ -106,9 +106,9 @@ def _title(paper: _Paper) -> Iterator[str]:
 
 def _verdict(paper: _Paper) -> Iterator[str]:
     report, verdict = paper.report, paper.report.verdict
-    shown = wording.wording(wording.VERDICTS, verdict.kind)
+    shown = wording.verdict_wording(verdict.kind, report.experiment)
     yield ""
-    title = wording.verdict_title(verdict.kind, verdict.candidate).upper()
+    title = wording.verdict_title(verdict.kind, verdict.candidate, report.experiment).upper()
     yield from (paper.painted(line, _BOLD, _COLOURS[shown.tone]) for line in paper.words(title))
     yield from paper.words(verdict.sentence)
     yield from paper.words(f"What would change it: {verdict.would_change}")
@@ -174,9 +174,7 @@ def _name(row: CandidatePart) -> str:
 
 
 def _rules(paper: _Paper) -> Iterator[str]:
-    yield from paper.heading(
-        "Bounds to be fit: all must hold" if paper.report.shadow else "Rules of promotion: all must hold"
-    )
+    yield from paper.heading(f"{wording.rules_title(paper.report)}: all must hold")
     if not paper.report.rules:
         yield "No candidate is tested any more."
     before = ""
@@ -270,7 +268,7 @@ def _known(figure: str) -> str:
 
 def _money(paper: _Paper) -> Iterator[str]:
     rows = [row for row in paper.report.candidates if not row.is_control]
-    yield from paper.heading("Saved per day if promoted, at the present traffic")
+    yield from paper.heading(f"{wording.saved_title(paper.report)}, at the present traffic")
     yield from table(
         (
             Column("candidate", tuple(row.name for row in rows), right=False),
@@ -366,7 +364,7 @@ def _plan(paper: _Paper) -> Iterator[str]:
         f"objective {wording.objective_title(report)}; reward metric {report.reward_metric}, margin "
         f"{figures.setting(report.reward_margin)}, window {figures.duration(report.window_ms)}; smallest saving "
         f"{figures.setting_percent(report.min_saving)}; smallest difference of interest "
-        f"{figures.setting(report.mde)}; risk of a wrong promotion {figures.setting_percent(report.alpha)}; "
+        f"{figures.setting(report.mde)}; {wording.risk_title(report).lower()} {figures.setting_percent(report.alpha)}; "
         f"deciding read-out {spaced(report.read_out)}; fixed-horizon plan "
         f"{figures.units(report.fixed_units_per_arm)} units a candidate"
     )

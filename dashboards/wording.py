@@ -35,6 +35,17 @@ VERDICTS: Mapping[str, Wording] = {
     "fit": Wording("Fit for real traffic", "good", "check"),
     "unfit": Wording("Unfit", "bad", "cross"),
 }
+WATCHES: Mapping[str, Wording] = {
+    **VERDICTS,
+    "promote": Wording("Holds", "good", "check"),
+    "roll_back": Wording("Regression, roll back", "bad", "back"),
+    "keep_running": Wording("Keep watching", "info", "clock"),
+    "stop_futile": Wording("No gain left to keep", "warn", "stop"),
+    "inconclusive": Wording("No regression seen", "quiet", "equal"),
+}
+"""The same in a holdback, whose candidate serves already."""
+HOLDBACK = "~holdback"
+"""Ending of the experiments that watch a promotion."""
 RULE_STATES: Mapping[str, Wording] = {
     "holds": Wording("Holds", "good", "check"),
     "open": Wording("Open", "quiet", "dots"),
@@ -87,16 +98,67 @@ NAMED = frozenset({"promote", "keep_running", "needs_review", "fit"})
 """Verdicts whose heading names their candidate."""
 
 
-def verdict_title(kind: str, candidate: str | None) -> str:
+def watches(experiment: str) -> bool:
+    """Whether an experiment of this name watches a promotion: there is nothing to promote."""
+    return HOLDBACK in experiment
+
+
+def verdict_wording(kind: str, experiment: str) -> Wording:
+    """How a verdict is shown.
+
+    >>> verdict_wording("promote", "faq").words, verdict_wording("promote", "faq~holdback").words
+    ('Promote', 'Holds')
+    """
+    return wording(WATCHES if watches(experiment) else VERDICTS, kind)
+
+
+def verdict_title(kind: str, candidate: str | None, experiment: str = "") -> str:
     """The heading of a verdict.
 
     >>> verdict_title("promote", "haiku"), verdict_title("keep_running", "haiku"), verdict_title("unhealthy", None)
     ('Promote haiku', 'Keep running: haiku', 'Unhealthy data')
+    >>> verdict_title("promote", "haiku", "faq~holdback")
+    'Holds: haiku'
     """
-    words = wording(VERDICTS, kind).words
+    words = verdict_wording(kind, experiment).words
     if candidate is None or kind not in NAMED:
         return words
-    return f"{words} {candidate}" if kind == "promote" else f"{words}: {candidate}"
+    return (
+        f"{words} {candidate}" if kind == "promote" and not watches(experiment) else f"{words}: {candidate}"
+    )
+
+
+def rules_title(report: Report) -> str:
+    """What the rules of a report are for."""
+    if report.shadow:
+        return "Bounds to be fit"
+    return "What the new champion must keep" if watches(report.experiment) else "Rules of promotion"
+
+
+def rules_lead(report: Report) -> str:
+    """What follows from the rules."""
+    if report.shadow:
+        return "A candidate is fit when every one of its bounds is shown to hold. Nothing is promoted from copies."
+    if watches(report.experiment):
+        return (
+            "It holds while every one of these does. A bound of the reward or of a guardrail that is shown to be "
+            "broken brings the earlier champion back."
+        )
+    return "A candidate is promoted when every one of its rules holds."
+
+
+def saved_title(report: Report) -> str:
+    """What the money of a report is compared with."""
+    return (
+        f"Saved per day against {report.control}"
+        if watches(report.experiment)
+        else "Saved per day if promoted"
+    )
+
+
+def risk_title(report: Report) -> str:
+    """What alpha bounds."""
+    return "Risk of a wrong roll-back" if watches(report.experiment) else "Risk of a wrong promotion"
 
 
 def wording(known: Mapping[str, Wording], name: str) -> Wording:

@@ -16,11 +16,24 @@ _COLUMNS: Columns = {
     "task": lambda row: row["task"],
     "state": lambda row: row["state"],
     "mode": lambda row: row["mode"],
-    "verdict": lambda row: row["verdict"] or "-",
+    "verdict": lambda row: verdict_text(row["name"], row["verdict"]),
     "shares": lambda row: shares_text(row["shares"]),
     "epoch": lambda row: "-" if row["epoch"] is None else row["epoch"],
     "started (UTC)": lambda row: time_text(row["started_at_ms"]),
 }
+
+
+def verdict_text(name: object, kind: object) -> str:
+    """A verdict's kind; of a holdback, which has nothing to promote, in words.
+
+    >>> verdict_text("faq", "promote"), verdict_text("faq~holdback", "promote"), verdict_text("faq", None)
+    ('promote', 'holds', '-')
+    """
+    from dashboards.wording import verdict_wording, watches
+
+    if not isinstance(kind, str):
+        return "-"
+    return verdict_wording(kind, str(name)).words.lower() if watches(str(name)) else kind
 
 
 def shares_text(shares: object) -> str:

@@ -3,11 +3,15 @@
 from experiments.definition.experiment import Experiment
 from experiments.verdict.tick import Tick
 from experiments.verdict.verdict import Kind
+from experiments.verdict.watch_words import would_end_otherwise
 
 
 def would_change(definition: Experiment, look: Tick) -> str:
     """What has to happen for another verdict."""
     kind = look.verdict.kind
+    words = would_end_otherwise(kind) if look.watching else None
+    if words is not None:
+        return words
     if kind is Kind.PROMOTE:
         return (
             "Harm on a guardrail, a broken sample ratio or new prices would withdraw it; "
@@ -54,4 +58,5 @@ def _open_question(definition: Experiment, look: Tick) -> str:
     ]
     if any(rule.state == "fails" for one in watched for rule in one.rules if rule.name == "served"):
         words.append("the candidate answering its own traffic")
-    return "A promotion needs " + ", and ".join(words) + "." if words else "More units."
+    needs = "To hold, the new champion needs" if look.watching else "A promotion needs"
+    return f"{needs} {', and '.join(words)}." if words else "More units."

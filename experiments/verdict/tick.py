@@ -30,6 +30,7 @@ from experiments.verdict.strict import exact_p_values
 from experiments.verdict.verdict import Kind, Verdict, judge
 from experiments.verdict.versions import current_versions
 from experiments.verdict.watch import with_newest
+from experiments.verdict.watch_words import in_words_of_a_watch
 
 __all__ = ["Standing", "Tick", "tick"]
 
@@ -56,6 +57,8 @@ class Tick:
     """Candidates whose reward has changed against the others; also among the warnings of health."""
     shadows: tuple[ShadowComparison, ...] = ()
     """Of every candidate in mode shadow, which has no other comparisons."""
+    watching: bool = False
+    """Whether a holdback watches a promotion, so that nothing is to be promoted."""
 
 
 def tick(definition: Experiment, everything: Evidence, standing: Standing, now_ms: int) -> Tick:
@@ -79,11 +82,13 @@ def tick(definition: Experiment, everything: Evidence, standing: Standing, now_m
     remaining = tuple(one for one in live if one.comparison.arm not in dropped)
     progress = _noted(progress, out)
     verdict = judge(definition, remaining, health, seen, progress)
+    if standing.watching:
+        verdict = in_words_of_a_watch(definition, verdict, remaining, progress)
     gone = (*standing.dropped, *dropped)
     return Tick(
         verdict, live, comparisons, health, seen, dropped,
         next_epoch(definition, everything, standing, gone, bool(dropped), now_ms),
-        _declaring(progress, verdict, now_ms), tested, drift,
+        _declaring(progress, verdict, now_ms), tested, drift, watching=standing.watching,
     )  # fmt: skip
 
 

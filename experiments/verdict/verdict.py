@@ -75,7 +75,7 @@ def judge(
     if ready is not None:
         return _too_early(definition, volume, ready) if early else _promote(definition, ready, health.doubt)
     if all(one.futile for one in candidacies) and not early:
-        return Verdict(Kind.STOP_FUTILE, None, "No candidate can be worth a change: " + _futile(candidacies))
+        return Verdict(Kind.STOP_FUTILE, None, "No candidate can be worth a change: " + futility(candidacies))
     if volume.mature >= definition.decision.max_units:
         return Verdict(
             Kind.INCONCLUSIVE, None, f"The planned {definition.decision.max_units:,} units did not settle it."
@@ -114,10 +114,10 @@ def _promote(definition: Experiment, one: Candidacy, doubt: str | None) -> Verdi
     doubt = _not_served(one) or doubt
     if doubt is not None:
         return Verdict(Kind.NEEDS_REVIEW, name, f"{name} passes every test, but {doubt}.")
-    return Verdict(Kind.PROMOTE, name, f"Promote {name}: {_figures(definition, one)}.")
+    return Verdict(Kind.PROMOTE, name, f"Promote {name}: {deciding_figures(definition, one)}.")
 
 
-def _figures(definition: Experiment, one: Candidacy) -> str:
+def deciding_figures(definition: Experiment, one: Candidacy) -> str:
     """The deciding figures: what happens to reward, with the bound that was tested, and to cost."""
     reward, cost = one.comparison.reward, one.comparison.cost
     margin = definition.objective.reward_margin
@@ -196,7 +196,7 @@ def _rounded(units: float) -> int:
     return max(ceil(units / size) * size, 1)
 
 
-def _futile(candidacies: Sequence[Candidacy]) -> str:
+def futility(candidacies: Sequence[Candidacy]) -> str:
     """Why no candidate is worth a change: nothing to gain, or alone it costs more than the budget."""
     words = []
     for one in candidacies:
