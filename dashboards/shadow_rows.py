@@ -55,7 +55,9 @@ def _row(candidate: str, figure: PairFigure) -> PairRow:
         figures.units(figure.pairs),
         value,
         interval(figure.low, figure.high, shown),
-        "none" if figure.bound is None else f"at most {shown(figure.bound)}",
+        "none"
+        if figure.bound is None
+        else f"at {'most' if figure.bound > 0 else 'least'} {shown(figure.bound)}",
         state,
     )
 

@@ -161,7 +161,7 @@ def report(book: Book, row: FeedbackRow) -> FeedbackReply:
     after = outcome(call, effects, definition)
     _move_outcome(book, unit, before, after)
     if other:
-        pair_moved(book, row, other, old, effects)
+        pair_moved(book, row, definition, other, old, effects)
     new_latency = _latency(call, effects)
     if new_latency != old_latency:
         _count_latency(book, unit, old_latency, -1)

@@ -4,10 +4,11 @@ What a pair says follows from the values that count for its two decisions and fr
 or superseding value of either side moves it like any other, and any order of arrival gives the same cells.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from experiments.evidence.pairs import Side, pair_unit, pair_values
+from experiments.definition.experiment import Experiment
+from experiments.evidence.pairs import Side, pair_metric, pair_unit, pair_values
 from experiments.evidence.units import Outcome, UnitRow, moved
 from storage.records import Effect, FeedbackRow
 
@@ -30,26 +31,41 @@ class Book(Protocol):
         """The values that count for a decision, by metric."""
 
 
-def pair_moved(book: Book, row: FeedbackRow, other: int, old: _Effects, new: _Effects) -> None:
+def pair_moved(
+    book: Book, row: FeedbackRow, definition: Experiment, other: int, old: _Effects, new: _Effects
+) -> None:
     """Move the copy's unit by what its pair says now, after one side's values went from `old` to `new`.
 
     The control is arm 0 and any other arm a copy. A copy that reported has a unit row: its first value made it.
     """
     others = book.effects(other)
     if row.arm:
-        before, after, unit = _says(others, old), _says(others, new), row.unit
+        before, after = (_says(definition, others, own) for own in (old, new))
+        unit = row.unit
     else:
-        before, after, unit = _says(old, others), _says(new, others), pair_unit(other, row.number)
+        before, after = (_says(definition, own, others) for own in (old, new))
+        unit = pair_unit(other, row.number)
     copy = book.unit(row.experiment_id, unit) if before != after else None
     if copy is not None:
         book.put_unit(moved(copy, Outcome(metrics=before), Outcome(metrics=after)))
 
 
-def _says(served: _Effects, copy: _Effects) -> tuple[tuple[str, float], ...]:
-    """What the pair says, once both sides have reported their call."""
-    if _OF_A_CALL.isdisjoint(served) or _OF_A_CALL.isdisjoint(copy):
+def _says(definition: Experiment, served: _Effects, copy: _Effects) -> tuple[tuple[str, float], ...]:
+    """What the pair says: of its calls once both are reported, of a guardrail's metric once both sides have it."""
+    if not served or not copy:
         return _NO_PAIR
-    return tuple(pair_values(_side(served), _side(copy)))
+    judged = tuple(_judged(definition, served, copy))
+    if _OF_A_CALL.isdisjoint(served) or _OF_A_CALL.isdisjoint(copy):
+        return judged
+    return (*pair_values(_side(served), _side(copy)), *judged)
+
+
+def _judged(definition: Experiment, served: _Effects, copy: _Effects) -> Iterator[tuple[str, float]]:
+    """Differences of the metrics that feedback reports, each value within the range that its guardrail declares."""
+    for rule in definition.guardrails:
+        ours, theirs = served.get(rule.metric), copy.get(rule.metric)
+        if rule.range is not None and ours is not None and theirs is not None:
+            yield pair_metric(rule.metric), rule.counted(1, theirs.value) - rule.counted(1, ours.value)
 
 
 def _side(effects: _Effects) -> Side:

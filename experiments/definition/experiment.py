@@ -136,10 +136,10 @@ class Experiment(Declared):
                 "mode shadow has no shares and no reward; leave objective and decision.read_out out"
             )
         for guardrail in self.guardrails:
-            if guardrail.metric not in SHADOW_METRICS:
+            if guardrail.metric not in SHADOW_METRICS and guardrail.range is None:
                 raise ValueError(
-                    f"guardrails of mode shadow are {', '.join(SHADOW_METRICS)}, which pairs of calls show; "
-                    f"remove {guardrail.metric!r}"
+                    f"guardrails of mode shadow are {', '.join(SHADOW_METRICS)}, which pairs of calls show, and "
+                    f"metrics of feedback with a range; remove {guardrail.metric!r}"
                 )
 
     def _check_shares(self) -> None:

@@ -40,6 +40,15 @@ def pair_values(served: Side, copy: Side) -> Iterator[tuple[str, float]]:
         yield PAIR_COST, served.cost_usd
 
 
+def pair_metric(metric: str) -> str:
+    """Under which a pair says the difference of what feedback reports of both answers; no metric has this name.
+
+    >>> pair_metric("quality")
+    'pair:quality'
+    """
+    return f"pair:{metric}"
+
+
 def pair_unit(number: int, other: int) -> bytes:
     """The unit of one side of a pair: the other side's decision number, then its own.
 

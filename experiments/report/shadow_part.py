@@ -19,7 +19,7 @@ class PairFigure(Part):
     p: Number
     """Always-valid, of no difference, at this look."""
     bound: Number
-    """Bound that must be kept; null where none is stated and the figure decides nothing."""
+    """Bound that must be kept, from above, or where it is below 0 from below; null where none is stated."""
     state: Literal["holds", "open", "fails"] | None
 
 

@@ -2,12 +2,12 @@
 
 from math import isfinite
 
-from experiments.definition.guardrail import ERROR
+from experiments.definition.guardrail import COST
 from experiments.report.numbers import number
 from experiments.report.part import Number
 from experiments.report.shadow_part import PairFigure, ShadowPart
 from experiments.verdict.comparison import relative
-from experiments.verdict.shadow import Paired
+from experiments.verdict.shadow import LATENCY, Paired
 from experiments.verdict.tick import Tick
 
 
@@ -28,7 +28,7 @@ def shadow_parts(look: Tick) -> tuple[ShadowPart, ...]:
 
 
 def _figure(figure: Paired) -> PairFigure:
-    ratio, effect = figure.metric != ERROR, figure.effect
+    ratio, effect = figure.metric in (COST, LATENCY), figure.effect
     return PairFigure(
         metric=figure.metric,
         pairs=figure.pairs,

@@ -5,7 +5,7 @@ unfit once one is shown to be broken, at that level shared among the bounds. Nei
 answers, and no reward has been reported for them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, exp, inf, isfinite, log
 
@@ -16,6 +16,7 @@ from experiments.definition.experiment import Experiment
 from experiments.definition.guardrail import COST, ERROR
 from experiments.definition.reward import PAIR_COST, PAIR_ERROR, PAIR_LATENCY
 from experiments.evidence.evidence import Evidence
+from experiments.evidence.pairs import pair_metric
 from experiments.evidence.units import COST as SPENT
 from experiments.evidence.units import PRIMARY
 from experiments.evidence.volume import DAY_MS, Volume
@@ -32,6 +33,8 @@ USUAL_ERRORS = 0.02
 """Bound on the difference of error rates where no guardrail states one."""
 USUAL_RATIO = log(1.25)
 """Size that an interval of a ratio is tuned for where no guardrail states one."""
+FLAT = 1e-4
+"""Smallest variance of a reported metric's difference, as a part of its squared range."""
 DOUBTFUL_LOST = 0.05
 """Share of copies without a pair beyond which the report warns."""
 LATENCY = "latency_p50_ms"
@@ -45,6 +48,7 @@ class Paired:
     effect: Effect
     pairs: int
     bound: float | None
+    """Below 0 where a fall does the harm."""
     rule: Rule | None
 
 
@@ -108,9 +112,12 @@ def compare_shadows(
 ) -> tuple[ShadowComparison, ...]:
     """Every candidate beside the control, from the pairs of settled epochs; costs at the current prices."""
     current, final = settled.in_series(cost_series), everything.final(definition, now_ms)
-    unpaired = tuple(map(_unpaired, (everything.where(~final), everything.where(final))))
+    mature = everything.where(final)
+    unpaired = tuple(map(_unpaired, (everything.where(~final), mature)))
     return tuple(
-        _compared(definition, arm, (everything, settled, current), (unpaired[0][arm], unpaired[1][arm]))
+        _compared(
+            definition, arm, (everything, settled, current, mature), (unpaired[0][arm], unpaired[1][arm])
+        )
         for arm in range(1, len(definition.candidates))
     )
 
@@ -190,26 +197,24 @@ def _unpaired(evidence: Evidence) -> list[int]:
 
 
 def _compared(
-    definition: Experiment, arm: int, evidence: tuple[Evidence, Evidence, Evidence], unpaired: tuple[int, int]
+    definition: Experiment,
+    arm: int,
+    evidence: tuple[Evidence, Evidence, Evidence, Evidence],
+    unpaired: tuple[int, int],
 ) -> ShadowComparison:
-    """From all epochs, the settled ones and those of current prices; `unpaired` are waiting and lost copies."""
-    everything, settled, current = evidence
-    bounds = {guardrail.metric: guardrail.bound for guardrail in definition.guardrails}
-    errors = bounds.get(ERROR, USUAL_ERRORS)
-    error = _pooled(settled, PAIR_ERROR, arm)
-    cost, latency = _pooled(current, PAIR_COST, arm), _pooled(settled, PAIR_LATENCY, arm)
-    given = (
-        (ERROR, mean_difference(error, errors * (1 - errors)), error, errors, _points),
-        (COST, log_ratio_of_means(cost), cost, bounds.get(COST), _percent),
-        (LATENCY, mean_difference(latency, LOG_VARIANCE_FLOOR), latency, bounds.get(LATENCY), _percent),
-    )
-    harms = sum(bound is not None for *_, bound, _ in given)
-    found = [_figure(definition, *each, harms) for each in given]
+    """From all epochs, the settled ones, those of current prices and the mature ones.
+
+    `unpaired` are the waiting and the lost copies.
+    """
+    everything, settled, current, final = evidence
+    given = (*_of_calls(definition, arm, settled, current), *_of_feedback(definition, arm, final))
+    harms = sum(one.bound is not None for one in given)
+    found = [_figure(definition, one, harms) for one in given]
     asked, spent = _pooled(everything, ERROR, arm), _pooled(everything, SPENT, arm)
     return ShadowComparison(
         arm,
         definition.candidates[arm],
-        int(error[Z.UNIT, Z.UNIT]),
+        int(given[0].sums[Z.UNIT, Z.UNIT]),
         int(asked[Z.UNIT, Z.UNIT]),
         float(spent[Z.UNIT, Z.COST]),
         *unpaired,
@@ -223,24 +228,63 @@ def _pooled(evidence: Evidence, metric: str, arm: int) -> Floats:
     return sums
 
 
-def _figure(
-    definition: Experiment, metric: str, estimate: Estimate, sums: Floats, bound: float | None,
-    shown: Callable[[float], str], harms: int,
-) -> tuple[Paired, float]:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """One figure before it is judged."""
+
+    metric: str
+    estimate: Estimate
+    sums: Floats
+    bound: float | None
+    shown: Callable[[float], str]
+    falls: bool = False
+    """A fall does the harm, and the bound is on it."""
+
+
+def _of_calls(definition: Experiment, arm: int, settled: Evidence, current: Evidence) -> tuple[_Given, ...]:
+    """Errors, cost and latency, which are known when a call ends."""
+    bounds = {guardrail.metric: guardrail.bound for guardrail in definition.guardrails}
+    errors = bounds.get(ERROR, USUAL_ERRORS)
+    error, latency = _pooled(settled, PAIR_ERROR, arm), _pooled(settled, PAIR_LATENCY, arm)
+    cost = _pooled(current, PAIR_COST, arm)
+    return (
+        _Given(ERROR, mean_difference(error, errors * (1 - errors)), error, errors, _points),
+        _Given(COST, log_ratio_of_means(cost), cost, bounds.get(COST), _percent),
+        _Given(LATENCY, mean_difference(latency, LOG_VARIANCE_FLOOR), latency, bounds.get(LATENCY), _percent),
+    )
+
+
+def _of_feedback(definition: Experiment, arm: int, mature: Evidence) -> Iterator[_Given]:
+    """Metrics that feedback reports of both answers, as a judge's; judgements come late, so mature epochs only.
+
+    The variance is at least the smallest that a mean difference of the bound can have between rare values at the
+    ends of the range.
+    """
+    for rule in definition.guardrails:
+        if rule.range is None:
+            continue
+        sums = _pooled(mature, pair_metric(rule.metric), arm)
+        floor = max(rule.bound * (rule.width - rule.bound), FLAT * rule.width**2)
+        estimate, falls = mean_difference(sums, floor), rule.max_decrease is not None
+        yield _Given(rule.metric, estimate, sums, rule.bound, _plain, falls)
+
+
+def _figure(definition: Experiment, given: _Given, harms: int) -> tuple[Paired, float]:
     """One figure with its interval and rule, and the further pairs that its rule needs."""
+    metric, estimate, bound = given.metric, given.estimate, given.bound
     alpha, size = level(definition), USUAL_RATIO if bound is None else bound
     sequence = Confidence(alpha, size)
     low, high = sequence.interval(estimate)
-    pairs = int(sums[Z.UNIT, Z.UNIT])
+    pairs = int(given.sums[Z.UNIT, Z.UNIT])
     effect = Effect(estimate, low, high, sequence.p_value(estimate))
     if bound is None:
         return Paired(metric, effect, pairs, None, None), 0.0
-    upper = sequence.upper(estimate)
-    lower = Confidence(alpha / harms, size).lower(estimate)
+    worse = estimate.reversed() if given.falls else estimate
+    upper, lower = sequence.upper(worse), Confidence(alpha / harms, size).lower(worse)
     state: State = "holds" if upper < bound else "fails" if lower > bound else "open"
-    rule = Rule(metric, state, _sentence(metric, effect, upper, lower, bound, state, shown))
-    more = _more_pairs(sequence, estimate, pairs, bound) if state == "open" else 0.0
-    return Paired(metric, effect, pairs, bound, rule), more
+    rule = Rule(metric, state, _sentence(given, effect, (upper, lower, bound), state))
+    more = _more_pairs(sequence, worse, pairs, bound) if state == "open" else 0.0
+    return Paired(metric, effect, pairs, -bound if given.falls else bound, rule), more
 
 
 def _more_pairs(sequence: Confidence, estimate: Estimate, pairs: int, bound: float) -> float:
@@ -252,20 +296,20 @@ def _more_pairs(sequence: Confidence, estimate: Estimate, pairs: int, bound: flo
     return max(needed - pairs, 1.0)
 
 
-def _sentence(
-    metric: str,
-    effect: Effect,
-    upper: float,
-    lower: float,
-    bound: float,
-    state: State,
-    shown: Callable[[float], str],
-) -> str:
-    what = {ERROR: "errors", COST: "cost", LATENCY: "latency"}[metric]
+def _sentence(given: _Given, effect: Effect, ends: tuple[float, float, float], state: State) -> str:
+    """The figure, the end of its interval that decides, and the bound, in the metric's own direction."""
+    what = {ERROR: "errors", COST: "cost", LATENCY: "latency"}.get(given.metric, given.metric)
     if not effect.known:
         return f"{what}: not enough pairs with both figures"
-    end = f"at least {shown(lower)}" if state == "fails" else f"at most {shown(upper)}"
-    return f"{what} {shown(effect.estimate.value)}, {end} (bound {shown(bound)})"
+    upper, lower, bound = (-end if given.falls else end for end in ends)
+    worst, best = ("least", "most") if given.falls else ("most", "least")
+    end = f"at {best} {given.shown(lower)}" if state == "fails" else f"at {worst} {given.shown(upper)}"
+    return f"{what} {given.shown(effect.estimate.value)}, {end} (bound {given.shown(bound)})"
+
+
+def _plain(value: float) -> str:
+    """A difference in a metric's own unit."""
+    return f"{value:+.3g}"
 
 
 def _points(value: float) -> str:

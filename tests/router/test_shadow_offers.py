@@ -101,6 +101,59 @@ def test_pairs_of_callers_lead_to_the_same_verdict_as_the_gateways() -> None:
     here.close()
 
 
+@pytest.mark.parametrize(
+    ("rule", "shift", "verdict", "words"),
+    [
+        ({"max_decrease": 0.5}, 0.0, "fit", "(bound -0.5)"),
+        ({"max_decrease": 0.5}, -1.5, "unfit", "quality -1.5, at most -"),
+        ({"max_increase": 0.5}, -1.5, "fit", "quality -1.5, at most -"),
+        ({"max_increase": 0.5}, 1.5, "unfit", "quality +1.5, at least +"),
+    ],
+)
+def test_a_judge_that_sees_both_answers_decides_by_their_difference(
+    rule: dict[str, float], shift: float, verdict: str, words: str
+) -> None:
+    """Easy and hard questions move both judgements of a pair; what is left is the models'."""
+    rules = [{"metric": "quality", "range": [0, 10], **rule}]
+    here = world(shadowed(guardrails=rules))
+    for number in range(400):
+        decision = offer(here)
+        assert decision.copy is not None
+        report(here, decision)
+        seen = 3.0 + number % 5
+        here.give(decision.id, metric="quality", value=seen)
+        here.give(decision.copy.id, metric="quality", value=seen + shift + (number % 3 - 1) / 10)
+        here.clock.forward(1)
+    found = looked(here)
+    assert found.verdict.kind == verdict, found.verdict.sentence
+    (rule_part,) = [each for each in found.rules if each.name == "quality"]
+    assert words in rule_part.sentence
+    (figure,) = [each for each in found.shadow[0].figures if each.metric == "quality"]
+    assert (figure.pairs, figure.relative) == (400, False)
+    assert figure.value == pytest.approx(shift, abs=0.01)
+    assert figure.bound == (-0.5 if "max_decrease" in rule else 0.5)
+    here.close()
+
+
+def test_judgements_are_read_when_their_window_is_over() -> None:
+    """A judge may look at bad answers first: half of the judgements would speak for all."""
+    rules = [{"metric": "quality", "max_decrease": 0.5, "range": [0, 10]}]
+    here = world(shadowed(guardrails=rules, reward={"window": "2h"}))
+    for _ in range(200):
+        decision = offer(here)
+        assert decision.copy is not None
+        report(here, decision)
+        here.give(decision.id, metric="quality", value=9)
+        here.give(decision.copy.id, metric="quality", value=2)
+        here.clock.forward(1)
+    (early,) = looked(here, hours=25).shadow[0].figures[3:]
+    assert (early.pairs, early.state) == (0, "open")
+    here.clock.forward(3 * 3_600_000)
+    here.tick()
+    assert here.control.experiment("cheaper").dropped == (1,)
+    here.close()
+
+
 def test_copies_that_fail_make_a_candidate_unfit_and_end_the_offers() -> None:
     """A failure is reported as `error`; it needs neither cost nor latency."""
     here = world(shadowed())

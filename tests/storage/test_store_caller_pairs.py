@@ -16,11 +16,11 @@ from tests.storage.scenes import Scene
 WINDOW_MS = 3_600_000
 
 
-def two(scene: Scene, started: bool = False) -> tuple[DecisionRow, DecisionRow]:
+def two(scene: Scene, started: bool = False, **more: object) -> tuple[DecisionRow, DecisionRow]:
     """A served request and the copy that its caller may make, each naming the other."""
     if not started:
         reward = {"window": "1h"}
-        scene.start(mode="shadow", shadow_usd_per_day=5.0, reward=reward)
+        scene.start(mode="shadow", shadow_usd_per_day=5.0, reward=reward, **more)
     served, copy = scene.decision(arm=0), scene.decision(arm=1, reason="shadow", propensity=0.0)
     return (
         replace(served, unit=pair_unit(served.number, copy.number)),
@@ -42,7 +42,7 @@ def pairs(scene: Scene) -> dict[str, dict[str, float]]:
     return {
         metric: dict(zip(MOMENTS, sums, strict=True))
         for metric, sums in moments.items()
-        if metric.startswith("pair_")
+        if metric.startswith(("pair_", "pair:"))
     }
 
 
@@ -134,3 +134,17 @@ def test_pairs_do_not_find_strangers(idle: Scene) -> None:
     assert pairs(idle) == {}
     idle.record(told(idle, copy, 0.125, 100.0))
     assert (pairs(idle)["pair_cost_usd"]["11"], pairs(idle)["pair_cost_usd"]["RC"]) == (1, 0.0625)
+
+
+def test_a_judges_metric_is_compared_within_the_pair(idle: Scene) -> None:
+    """Where a guardrail declares it, and within its range; what only one side reports says nothing."""
+    rules = [{"metric": "quality", "max_decrease": 0.5, "range": [1, 5]}]
+    served, copy = two(idle, guardrails=rules)
+    idle.record(served, copy, idle.feedback(served, values=(("quality", 4.0), ("taste", 1.0))))
+    assert pairs(idle) == {}
+    idle.record(idle.feedback(copy, values=(("quality", 9.0), ("taste", 0.0))))
+    found = pairs(idle)
+    assert found.keys() == {"pair:quality"}, "no call is reported yet, and `taste` is bounded by nothing"
+    assert (found["pair:quality"]["11"], found["pair:quality"]["1R"]) == (1, 1.0)
+    idle.record(idle.feedback(served, values=(("quality", 2.0),), occurred_at_ms=idle.now + 1))
+    assert pairs(idle)["pair:quality"]["1R"] == 3.0
