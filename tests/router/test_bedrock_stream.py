@@ -49,6 +49,15 @@ def test_a_damaged_event_breaks_the_stream_or_stays_unread(place_of_byte: int, c
         return
 
 
+@pytest.mark.parametrize("place_of_byte", [3, 9, 20, len(stop()) - 8, len(stop()) - 1])
+def test_a_wrong_checksum_breaks_the_stream(place_of_byte: int) -> None:
+    """Of the lengths, of the headers, of the payload: nothing after it can be trusted."""
+    damaged = bytearray(stop())
+    damaged[place_of_byte] ^= 1
+    with pytest.raises(BrokenAnswer, match="malformed"):
+        read([bytes(damaged), bytes(damaged)])
+
+
 def test_a_huge_event_is_refused_before_it_is_there() -> None:
     """A length of twenty megabytes is allowed by AWS's own parser; memory here is bounded below that."""
     lengths = pack("!II", 20_000_000, 0)
