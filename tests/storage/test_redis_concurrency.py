@@ -4,10 +4,12 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from experiments.evidence.epochs import Epoch
+from experiments.evidence.pairs import pair_unit
 from storage import join
 from storage.errors import StoreConflict
 from storage.records import AuditEntry, Batch, FreezeReport, OpenEpoch, PutConfig
@@ -83,6 +85,21 @@ def test_a_batch_is_refused_if_anything_it_looked_at_has_changed(scene: Scene) -
     for what, (rows, meanwhile) in cases.items():
         assert not interrupted(scene, rows, meanwhile), what
         scene.check()
+
+
+def test_one_side_of_a_pair_is_refused_if_the_other_has_come_meanwhile(url: str) -> None:
+    """Two nodes that take the two sides at once would each find the other's missing, and the pair would never be."""
+    scene = Scene(RedisStore(url))
+    scene.start(mode="shadow", shadow_usd_per_day=5.0)
+    for first in (0, 1):
+        decided = [scene.decision(arm=arm) for arm in (0, 1)]
+        numbers = [row.number for row in decided]
+        sides = [replace(row, unit=pair_unit(row.number, sum(numbers) - row.number)) for row in decided]
+        told = [scene.feedback(side, values=(("cost_usd", 0.5), ("latency_ms", 9.0))) for side in sides]
+        scene.record(*sides)
+        assert not interrupted(scene, told[first : first + 1], told[1 - first : 2 - first])
+        scene.record(told[first])
+    assert scene.cell(arm=1).moments["pair_cost_usd"][0] == 2
 
 
 def test_batches_that_share_nothing_do_not_disturb_each_other(scene: Scene) -> None:
