@@ -125,8 +125,8 @@ def compare_shadows(
 def with_lost(health: Health, found: Sequence[ShadowComparison]) -> Health:
     """Health with a warning where many copies have no pair: what is not reported may be what failed."""
     doubtful = [
-        f"{one.lost:,} copies for {one.candidate} have no pair beside {one.pairs:,} that have: "
-        "one side of them was never reported, and if those failed the figures are too good"
+        f"{one.lost:,} copies for {one.candidate} have no pair, beside {one.pairs:,} pairs: a side of each was never "
+        "reported, and if that is what failed, the figures are too good"
         for one in found
         if one.lost > DOUBTFUL_LOST * (one.lost + one.pairs)
     ]
