@@ -12,7 +12,7 @@ from typing import Protocol
 
 from experiments.definition.experiment import Experiment
 from experiments.definition.reward import RESERVED_METRICS
-from experiments.evidence.epochs import GRACE_MS, Epoch
+from experiments.evidence.epochs import GRACE_MS
 from experiments.evidence.latency import bucket
 from experiments.evidence.pairs import other_side
 from experiments.evidence.units import (
@@ -20,6 +20,7 @@ from experiments.evidence.units import (
     NOTHING,
     PRIMARY,
     UNCLIPPED,
+    Contribution,
     Outcome,
     UnitRow,
     contribution,
@@ -52,10 +53,10 @@ class Book(Protocol):
     now_ms: int
 
     def definition(self, experiment_id: int) -> Experiment | None:
-        """The experiment's definition, or None if there is no such experiment."""
+        """The experiment's definition, or None if there is no such experiment, as there is no number 0."""
 
-    def epoch(self, experiment_id: int, number: int) -> Epoch | None:
-        """One epoch."""
+    def final(self, experiment_id: int, epoch: int, window_ms: int) -> bool:
+        """Whether the epoch's cells are final: nobody opened it, or every outcome that may count has arrived."""
 
     def unit(self, experiment_id: int, unit: bytes) -> UnitRow | None:
         """One unit row."""
@@ -76,7 +77,7 @@ class Book(Protocol):
         """The call of a decision, if its unit row took it in."""
 
     def effects(self, number: int) -> Mapping[str, Effect]:
-        """The values that count for a decision, by metric."""
+        """The values that count for a decision, by metric; what is put later in this transaction shows in it."""
 
     def put_effect(self, row: FeedbackRow, metric: str, effect: Effect) -> None:
         """Let this value count for (decision, metric) in place of any other."""
@@ -101,14 +102,13 @@ def apply(book: Book, batch: Batch) -> list[FeedbackReply]:
     for call in batch.calls:
         finish(book, call)
     replies = [report(book, feedback) for feedback in batch.feedback]
-    for stored, after in book.unit_changes():
-        _move_cell(book, stored, after)
+    _move_cells(book)
     return replies
 
 
 def decide(book: Book, row: DecisionRow) -> None:
     """Count a decision: the unit's first row wins for ever, a lost race leaves the statistics alone."""
-    definition = book.definition(row.experiment_id) if row.experiment_id else None
+    definition = book.definition(row.experiment_id)
     if definition is None:
         book.insert_decision(row)
         return
@@ -126,10 +126,10 @@ def decide(book: Book, row: DecisionRow) -> None:
 
 def finish(book: Book, row: CallRow) -> None:
     """Count what came back from the upstream; feedback that arrived first keeps its values."""
-    found = _countable(book, row, row.finished_at_ms)
-    if not book.insert_call(row, counted=found is not None) or found is None:
+    definition = book.definition(row.experiment_id)
+    unit = _countable(book, row, definition, row.finished_at_ms) if definition is not None else None
+    if not book.insert_call(row, counted=unit is not None) or unit is None or definition is None:
         return
-    unit, definition = found
     effects = book.effects(row.number)
     before, after = outcome(None, effects, definition), outcome(row, effects, definition)
     _move_outcome(book, unit, before, after)
@@ -139,25 +139,25 @@ def finish(book: Book, row: CallRow) -> None:
 
 def report(book: Book, row: FeedbackRow) -> FeedbackReply:
     """Apply one feedback item; every value is logged once, whatever its state."""
-    if row.experiment_id == 0 or book.definition(row.experiment_id) is None:
+    definition = book.definition(row.experiment_id)
+    if definition is None:
         return _log_all(book, row, FeedbackState.UNKNOWN, "no experiment counts this decision")
     if row.epoch == 0:
         return _log_all(book, row, FeedbackState.ACCEPTED, "decided while degraded: kept, not counted")
-    found = _countable(book, row, row.received_at_ms)
-    if found is None:
-        unit = book.unit(row.experiment_id, row.unit)
-        if unit is not None and unit.arm != row.arm:
+    unit = _countable(book, row, definition, row.received_at_ms)
+    if unit is None:
+        stored = book.unit(row.experiment_id, row.unit)
+        if stored is not None and stored.arm != row.arm:
             return _log_all(
                 book, row, FeedbackState.ACCEPTED, "the unit has another candidate: kept, not counted"
             )
         return _log_all(book, row, FeedbackState.LATE, "the reward window is over: kept, not counted")
-    unit, definition = found
-    call, effects = book.call(row.number), dict(book.effects(row.number))
+    call, effects = book.call(row.number), book.effects(row.number)
     before = outcome(call, effects, definition)
     old_latency = _latency(call, effects)
     other = other_side(row.unit, row.number)
     old = dict(effects) if other else effects
-    replies = [_put(book, row, metric, value, effects) for metric, value in row.values]
+    replies = [_put(book, row, metric, value, effects.get(metric)) for metric, value in row.values]
     after = outcome(call, effects, definition)
     _move_outcome(book, unit, before, after)
     if other:
@@ -201,11 +201,8 @@ def value_digest(value: float) -> str:
     return hashlib.blake2b(struct.pack(">d", value + 0.0), digest_size=8).hexdigest()
 
 
-def _put(
-    book: Book, row: FeedbackRow, metric: str, value: float, effects: dict[str, Effect]
-) -> FeedbackReply:
+def _put(book: Book, row: FeedbackRow, metric: str, value: float, current: Effect | None) -> FeedbackReply:
     """Let one value count if it is the greatest of its effect key."""
-    current = effects.get(metric)
     if row.idempotency_key is not None and book.seen_key(row.number, metric, row.idempotency_key):
         return FeedbackReply(FeedbackState.DUPLICATE, current.value if current else None)
     sent = Effect(value, row.order_at_ms, value_digest(value))
@@ -218,16 +215,15 @@ def _put(
         state = FeedbackState.SUPERSEDED
     if wins:
         book.put_effect(row, metric, sent)
-        effects[metric] = sent
     if wins or state is not _DUPLICATE or row.idempotency_key is not None:
         book.log(row, metric, value, state)
-    return FeedbackReply(state, effects[metric].value)
+    return FeedbackReply(state, value if wins or current is None else current.value)
 
 
 def _told(reply: FeedbackReply, metric: str, definition: Experiment) -> FeedbackReply:
     """The reply with the value that the statistics count, where that is not the one that was sent."""
     value, rule = reply.effective, definition.reward
-    if value is None or metric != rule.metric or rule.counted(value) == value:
+    if rule.outside != "clip" or value is None or metric != rule.metric or rule.counted(value) == value:
         return reply
     (low, high), counted = rule.range, rule.counted(value)
     detail = f"{value:g} is outside [{low:g}, {high:g}]: kept as it was sent, counted as {counted:g}"
@@ -256,24 +252,20 @@ def _keep(book: Book, row: FeedbackRow, metric: str, value: float, fate: Feedbac
     return reply if definition is None else _told(reply, metric, definition)
 
 
-def _countable(book: Book, row: CallRow | FeedbackRow, at_ms: int) -> tuple[UnitRow, Experiment] | None:
+def _countable(book: Book, row: CallRow | FeedbackRow, definition: Experiment, at_ms: int) -> UnitRow | None:
     """The unit row (made from the id where the decision row is not there yet) if outcomes still count."""
-    definition = book.definition(row.experiment_id) if row.experiment_id else None
-    if definition is None or row.epoch == 0:
+    if row.epoch == 0:
         return None
     unit = book.unit(row.experiment_id, row.unit) or _new_unit(row)
-    if unit.arm != row.arm or _final(book, unit, definition, at_ms):
-        return None
-    return unit, definition
+    return None if unit.arm != row.arm or _final(book, unit, definition, at_ms) else unit
 
 
 def _final(book: Book, unit: UnitRow, definition: Experiment, at_ms: int) -> bool:
     """Whether the unit's window is over, or its epoch's cells are final already."""
-    window = definition.reward.window_ms
-    if at_ms > unit.assigned_at_ms + window + GRACE_MS:
-        return True
-    epoch = book.epoch(unit.experiment_id, unit.epoch)
-    return epoch is None or epoch.mature(window, book.now_ms)
+    window_ms = definition.reward.window_ms
+    return at_ms > unit.assigned_at_ms + window_ms + GRACE_MS or book.final(
+        unit.experiment_id, unit.epoch, window_ms
+    )
 
 
 def _new_unit(row: DecisionRow | CallRow | FeedbackRow) -> UnitRow:
@@ -285,16 +277,24 @@ def _move_outcome(book: Book, unit: UnitRow, before: Outcome, after: Outcome) ->
         book.put_unit(moved(unit, before, after))
 
 
-def _move_cell(book: Book, before: UnitRow | None, after: UnitRow) -> None:
-    """Change a unit's cell by the difference of contributions, once for all that a batch does to the unit."""
-    definition = book.definition(after.experiment_id)
-    assert definition is not None
-    delta = book.delta(after.experiment_id, after.epoch, after.arm)
-    new = contribution(after, definition)
-    if before is None:
-        add_all(delta, new)
-        return
-    old = contribution(before, definition)
+def _move_cells(book: Book) -> None:
+    """Change each unit's cell by the difference of contributions, once for all that a batch does to the unit."""
+    entering: dict[tuple[int, int, int], list[Contribution]] = {}
+    for before, after in book.unit_changes():
+        definition = book.definition(after.experiment_id)
+        assert definition is not None
+        new = contribution(after, definition)
+        key = (after.experiment_id, after.epoch, after.arm)
+        if before is None:
+            entering.setdefault(key, []).append(new)
+        else:
+            _replace(book.delta(*key), contribution(before, definition), new)
+    for key, parts in entering.items():
+        add_all(book.delta(*key), parts)
+
+
+def _replace(delta: CellDelta, old: Contribution, new: Contribution) -> None:
+    """Let a unit of a cell contribute anew."""
     if new.counts != old.counts:
         delta.counts = [s + (b - a) for s, a, b in zip(delta.counts, old.counts, new.counts, strict=True)]
     for metric in new.moments if new.moments.keys() >= old.moments.keys() else old.moments | new.moments:

@@ -12,16 +12,19 @@ def recounted(units: Iterable[UnitRow], definition: Experiment) -> list[CellRow]
     """Cells by rising (epoch, arm), summed over `units`; what the kept cells must equal."""
     sums: dict[tuple[int, int], CellDelta] = {}
     for unit in units:
-        add_all(sums.setdefault((unit.epoch, unit.arm), CellDelta()), contribution(unit, definition))
+        add_all(sums.setdefault((unit.epoch, unit.arm), CellDelta()), [contribution(unit, definition)])
     return [cell_row(epoch, arm, cell) for (epoch, arm), cell in sorted(sums.items())]
 
 
-def add_all(cell: CellDelta, part: Contribution) -> None:
-    """Add what one unit brings to `cell`."""
-    cell.counts = list(map(add, cell.counts, part.counts))
-    for metric, triangle in part.moments.items():
-        sums = cell.moments.get(metric)
-        cell.moments[metric] = list(map(add, sums, triangle)) if sums else list(triangle)
+def add_all(cell: CellDelta, parts: Sequence[Contribution]) -> None:
+    """Add what some units bring to `cell`, column by column."""
+    cell.counts = list(map(sum, zip(cell.counts, *[part.counts for part in parts], strict=True)))
+    triangles: dict[str, list[Sequence[float]]] = {metric: [sums] for metric, sums in cell.moments.items()}
+    for part in parts:
+        for metric, triangle in part.moments.items():
+            triangles.setdefault(metric, []).append(triangle)
+    for metric, rows in triangles.items():
+        cell.moments[metric] = list(map(sum, zip(*rows, strict=True)))
 
 
 def merge(cell: CellDelta, delta: CellDelta) -> None:

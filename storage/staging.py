@@ -4,7 +4,7 @@ Every store reads through point look-ups and writes once, so a transaction that 
 nothing behind, and a row that a batch touches ten times is read and written once.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from experiments.definition.experiment import Experiment
@@ -49,8 +49,8 @@ class Reads(Protocol):
     def counted_call(self, number: int) -> CallRow | None:
         """The call of a decision, if its unit row took it in."""
 
-    def effects(self, number: int) -> Mapping[str, Effect]:
-        """The values that count for a decision, by metric."""
+    def effects(self, number: int) -> dict[str, Effect]:
+        """The values that count for a decision, by metric, in a dict of the caller's own."""
 
     def seen_key(self, number: int, metric: str, idempotency_key: str) -> bool:
         """Whether this key was received for (decision, metric) before."""
@@ -64,10 +64,10 @@ class Staging:
 
     __slots__ = (
         "_counted",
+        "_definitions",
         "_effects",
-        "_epochs",
+        "_final",
         "_reads",
-        "_stored",
         "_units",
         "calls",
         "changed_effects",
@@ -96,40 +96,46 @@ class Staging:
         self.deltas: dict[CellKey, CellDelta] = {}
         self.traffic: dict[tuple[str, int, str], int] = {}
         self._reads = reads
+        self._definitions: dict[int, Experiment | None] = {}
+        self._final: dict[tuple[int, int], bool] = {}
         self._units: dict[tuple[int, bytes], UnitRow | None] = {}
-        self._stored: dict[tuple[int, bytes], UnitRow | None] = {}
-        self._epochs: dict[tuple[int, int], Epoch | None] = {}
+        """As the store holds them."""
         self._counted: dict[int, CallRow | None] = {}
         self._effects: dict[int, dict[str, Effect]] = {}
 
     def definition(self, experiment_id: int) -> Experiment | None:
-        """The experiment's definition; stores keep those of started experiments in memory."""
-        return self._reads.definition(experiment_id)
+        """The experiment's definition, read once per transaction; there is no experiment 0."""
+        if experiment_id not in self._definitions:
+            self._definitions[experiment_id] = (
+                self._reads.definition(experiment_id) if experiment_id else None
+            )
+        return self._definitions[experiment_id]
 
-    def epoch(self, experiment_id: int, number: int) -> Epoch | None:
-        """One epoch, read once per transaction."""
-        key = (experiment_id, number)
-        if key not in self._epochs:
-            self._epochs[key] = self._reads.epoch(experiment_id, number)
-        return self._epochs[key]
+    def final(self, experiment_id: int, epoch: int, window_ms: int) -> bool:
+        """Whether the epoch's cells are final, found out once per transaction."""
+        key = (experiment_id, epoch)
+        if key not in self._final:
+            found = self._reads.epoch(experiment_id, epoch)
+            self._final[key] = found is None or found.mature(window_ms, self.now_ms)
+        return self._final[key]
 
     def unit(self, experiment_id: int, unit: bytes) -> UnitRow | None:
         """One unit row as this transaction sees it."""
         key = (experiment_id, unit)
-        if key not in self._units:
-            self._units[key] = self._reads.unit(experiment_id, unit)
-        return self._units[key]
+        return self.changed_units.get(key) or self._stored_unit(key)
 
     def put_unit(self, row: UnitRow) -> None:
         """Write a unit row, new or replaced."""
-        key = (row.experiment_id, row.unit)
-        if key not in self.changed_units:
-            self._stored[key] = self.unit(row.experiment_id, row.unit)
-        self._units[key] = self.changed_units[key] = row
+        self.changed_units[row.experiment_id, row.unit] = row
 
     def unit_changes(self) -> Iterable[tuple[UnitRow | None, UnitRow]]:
         """Every written unit row with the one that the store holds, None for a new unit."""
-        return ((self._stored[key], row) for key, row in self.changed_units.items())
+        return ((self._stored_unit(key), row) for key, row in self.changed_units.items())
+
+    def _stored_unit(self, key: tuple[int, bytes]) -> UnitRow | None:
+        if key not in self._units:
+            self._units[key] = self._reads.unit(*key)
+        return self._units[key]
 
     def insert_decision(self, row: DecisionRow) -> bool:
         """Append a decision and count it by task and reason; False if its number is there already."""
@@ -154,16 +160,15 @@ class Staging:
             self._counted[number] = self._reads.counted_call(number)
         return self._counted[number]
 
-    def effects(self, number: int) -> Mapping[str, Effect]:
+    def effects(self, number: int) -> dict[str, Effect]:
         """The values that count for a decision, by metric."""
         if number not in self._effects:
-            self._effects[number] = dict(self._reads.effects(number))
+            self._effects[number] = self._reads.effects(number)
         return self._effects[number]
 
     def put_effect(self, row: FeedbackRow, metric: str, effect: Effect) -> None:
         """Let this value count for (decision, metric) in place of any other."""
-        self.effects(row.number)
-        self._effects[row.number][metric] = self.changed_effects[row.number, metric] = effect
+        self.effects(row.number)[metric] = self.changed_effects[row.number, metric] = effect
 
     def log(self, row: FeedbackRow, metric: str, value: float, state: FeedbackState) -> None:
         """Append to the record of everything received."""

@@ -1,6 +1,6 @@
 """The ledger in memory: appended rows, effects, unit rows and cells."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from experiments.definition.experiment import Experiment
 from experiments.evidence.epochs import Epoch
@@ -57,7 +57,7 @@ class MemoryLedger:
         found = self._calls.get(number)
         return found[0] if found and found[1] else None
 
-    def effects(self, number: int) -> Mapping[str, Effect]:
+    def effects(self, number: int) -> dict[str, Effect]:
         """The values that count for a decision, by metric."""
         return {metric: Effect(*kept[number]) for metric, kept in self._effects.items() if number in kept}
 

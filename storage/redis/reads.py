@@ -25,7 +25,6 @@ ClosedEpochs = dict[tuple[int, int], Epoch]
 Place = tuple[int, int, int]
 """Epoch and arm of a unit, and when it was assigned."""
 
-_NOTHING: Mapping[str, Effect] = {}
 _MOST_EPOCHS = 20_000
 
 
@@ -73,10 +72,10 @@ class Seen:
         call, counted = rows.call_row(self.experiment_id, number, raw)
         return call if counted else None
 
-    def effects(self, number: int) -> Mapping[str, Effect]:
+    def effects(self, number: int) -> dict[str, Effect]:
         """The values that count for a decision, by metric."""
         raw = self.effect_texts[number]
-        return rows.effects_of(raw) if raw else _NOTHING
+        return rows.effects_of(raw) if raw else {}
 
     def seen_key(self, number: int, metric: str, idempotency_key: str) -> bool:
         """Whether this key was received for (decision, metric) before."""

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
 from typing import Literal
 
 from experiments.definition.experiment import Experiment
@@ -55,7 +54,7 @@ class SqliteReads:
         row = self._execute("SELECT * FROM calls WHERE number = ? AND counted", (number,)).fetchone()
         return call_row(row) if row else None
 
-    def effects(self, number: int) -> Mapping[str, Effect]:
+    def effects(self, number: int) -> dict[str, Effect]:
         """The values that count for a decision, by metric; before any feedback there are none to look for."""
         if number > self._highest("effects"):
             return {}
