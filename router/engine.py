@@ -54,7 +54,7 @@ class _LookUp:
     """A placement that may need the store to name the unit's first candidate."""
 
     placement: Placement
-    key: Key | None
+    key: Key | None = None
     held: Assignment | None = None
     door: Door | None = None
     """Where a conversation may belong to an experiment that has ended, and the store must be asked."""
@@ -143,7 +143,7 @@ class Engine:
         """What the store must be asked about a unit of the live experiment."""
         experiment = placement.experiment
         if experiment is None or not experiment.sticky:
-            return _LookUp(placement, None)
+            return _LookUp(placement)
         key = (experiment.id, placement.digest)
         return _LookUp(placement, key, self._held.get(key, self.clock()))
 
@@ -268,16 +268,17 @@ class Engine:
         now_ms = self.clock()
         replies: list[FeedbackReply | None] = []
         rows: list[FeedbackRow] = []
+        definitions, verify = self.snapshot.definitions, self._signer.verify
         for index, item in enumerate(items):
-            decision = self._signer.verify(item.decision_id)
+            decision = verify(item.decision_id)
             if decision is None:
                 replies.append(_FORGED)
                 continue
-            definition = self.snapshot.definitions.get(decision.experiment_id)
+            definition = definitions.get(decision.experiment_id)
             price = None
             if definition is not None and item.input_tokens is not None:
                 price = self.price(definition.candidates[decision.arm])
-            rows.append(feedback_row(item, index, decision, self.snapshot, price, now_ms))
+            rows.append(feedback_row(item, index, decision, definition, price, now_ms))
             replies.append(None)
         return replies, rows
 

@@ -23,11 +23,12 @@ from experiments.definition.reward import KEPT_METRICS, MISROUTED, PAIR_METRICS,
 from router.config.price import Usd
 from router.config.prices import ListPrice
 from router.deciding.decision_id import DecisionId
-from router.deciding.snapshot import Snapshot
 from router.errors import InvalidRequest
 from storage.records import FeedbackRow
 
 MAX_ITEMS = 1_000
+_OWN_METRICS = frozenset({*KEPT_METRICS, *PAIR_METRICS})
+_OWN_FIELDS = frozenset({*RESERVED_METRICS, MISROUTED})
 Tokens = Annotated[int, Field(ge=0, le=100_000_000)]
 Value = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 
@@ -63,24 +64,15 @@ class FeedbackItem(BaseModel):
 
     @model_validator(mode="after")
     def _says_something(self) -> "FeedbackItem":
-        if self.metric in (*KEPT_METRICS, *PAIR_METRICS):
+        if self.metric in _OWN_METRICS:
             raise ValueError(f"metric {self.metric!r} is kept by Pointsman itself; name another one")
-        if self.metric in RESERVED_METRICS or self.metric == MISROUTED:
+        if self.metric in _OWN_FIELDS:
             raise ValueError(
                 f"metric {self.metric!r} has its own field; leave `metric` and `value` out for it"
             )
         if self.metric is not None and self.value is None:
             raise ValueError(f"metric {self.metric!r} has no value")
-        reported = (
-            self.value,
-            self.cost_usd,
-            self.latency_ms,
-            self.error,
-            self.misrouted,
-            self.input_tokens,
-            self.output_tokens,
-        )
-        if all(value is None for value in reported):
+        if self.value is None and self._says_nothing_else():
             raise ValueError(
                 "nothing is reported; give value, cost_usd, tokens, latency_ms, error or misrouted"
             )
@@ -92,6 +84,17 @@ class FeedbackItem(BaseModel):
                 "they are a part of it"
             )
         return self
+
+    def _says_nothing_else(self) -> bool:
+        reported = (
+            self.cost_usd,
+            self.latency_ms,
+            self.error,
+            self.misrouted,
+            self.input_tokens,
+            self.output_tokens,
+        )
+        return all(value is None for value in reported)
 
 
 def parse_items(body: bytes) -> list[FeedbackItem]:
@@ -119,25 +122,16 @@ def feedback_row(
     item: FeedbackItem,
     index: int,
     decision: DecisionId,
-    snapshot: Snapshot,
+    definition: Experiment | None,
     price: ListPrice | None,
     now_ms: int,
 ) -> FeedbackRow:
     """The row of a verified item; raises InvalidRequest for a value outside the reward's range."""
-    definition = snapshot.definitions.get(decision.experiment_id)
-    values = tuple(_values(item, index, definition, price))
+    occurred_at_ms = None if item.occurred_at is None else round(item.occurred_at.timestamp() * 1000)
     return FeedbackRow(
-        number=decision.number,
-        experiment_id=decision.experiment_id,
-        epoch=decision.epoch,
-        arm=decision.arm,
-        unit=decision.unit,
-        values=values,
-        received_at_ms=now_ms,
-        occurred_at_ms=None if item.occurred_at is None else round(item.occurred_at.timestamp() * 1000),
-        idempotency_key=item.idempotency_key,
-        comment=item.comment,
-    )
+        decision.number, decision.experiment_id, decision.epoch, decision.arm, decision.unit,
+        tuple(_values(item, index, definition, price)), now_ms, occurred_at_ms, item.idempotency_key, item.comment,
+    )  # fmt: skip
 
 
 def _values(

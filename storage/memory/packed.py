@@ -22,23 +22,17 @@ _PLACES = {state: place for place, state in enumerate(_STATES)}
 _NEVER = -(2**63)
 
 
-class _Texts:
-    """Texts by a small number, each kept once."""
+class _Texts(dict[str, int]):
+    """A small number for each text, a new one for a new text; the texts are kept once."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._texts: list[str] = []
+        super().__init__()
+        self.by_number: list[str] = []
 
-    def number(self, text: str) -> int:
-        """The number of a text, a new one for a new text."""
-        known = self._numbers.get(text)
-        if known is None:
-            known = self._numbers[text] = len(self._texts)
-            self._texts.append(text)
-        return known
-
-    def __getitem__(self, number: int) -> str:
-        return self._texts[number]
+    def __missing__(self, text: str) -> int:
+        number = self[text] = len(self.by_number)
+        self.by_number.append(text)
+        return number
 
 
 class Decisions:
@@ -60,19 +54,20 @@ class Decisions:
 
     def append(self, row: DecisionRow) -> None:
         """Keep a row whose number is not there yet."""
-        text, number = self._texts.number, row.number
+        texts, number = self._texts, row.number
         if number > self._largest:
             self._largest = number
             self._rising.append(number)
         else:
             self._stragglers.add(number)
         self._data += _DECISION.pack(
-            number, row.experiment_id, row.epoch, row.arm, row.unit, text(row.task), text(row.model), text(row.reason),
-            row.propensity, row.degraded, nan if row.covariate is None else row.covariate, text(row.found),
+            number, row.experiment_id, row.epoch, row.arm, row.unit, texts[row.task], texts[row.model],
+            texts[row.reason], row.propensity, row.degraded, nan if row.covariate is None else row.covariate,
+            texts[row.found],
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[DecisionRow]:
-        texts = self._texts
+        texts = self._texts.by_number
         for fields in _DECISION.iter_unpack(bytes(self._data)):
             (
                 number,
@@ -146,7 +141,7 @@ class Log:
         if row.idempotency_key is not None or row.comment:
             self._remarks[len(self._data) // _ENTRY.size] = (row.idempotency_key, row.comment)
         self._data += _ENTRY.pack(
-            row.number, row.experiment_id, row.epoch, row.arm, row.unit, self._texts.number(entry.metric),
+            row.number, row.experiment_id, row.epoch, row.arm, row.unit, self._texts[entry.metric],
             entry.value, _PLACES[entry.state], row.received_at_ms,
             _NEVER if row.occurred_at_ms is None else row.occurred_at_ms,
         )  # fmt: skip
@@ -155,7 +150,7 @@ class Log:
         for place, fields in enumerate(_ENTRY.iter_unpack(bytes(self._data))):
             number, experiment, epoch, arm, unit, metric, value, state, received_at, occurred_at = fields
             key, comment = self._remarks.get(place, (None, ""))
-            name = self._texts[metric]
+            name = self._texts.by_number[metric]
             row = FeedbackRow(
                 number, experiment, epoch, arm, unit, ((name, value),), received_at,
                 None if occurred_at == _NEVER else occurred_at, key, comment,
