@@ -16,8 +16,8 @@ def oracle(draws: np.ndarray) -> np.ndarray:
     return np.bincount(draws.argmax(axis=1), minlength=draws.shape[1]) / len(draws)
 
 
-def test_three_betas_give_the_published_vector():
-    """Beta(1,1), (3,1), (2,5): exact fractions 41/168, 123/168 and 4/168."""
+def test_three_betas_give_the_known_vector():
+    """Own computation. Beta(1,1), (3,1), (2,5): exact fractions 41/168, 123/168 and 4/168."""
     best = best_of_betas(np.array([1.0, 3.0, 2.0]), np.array([1.0, 1.0, 5.0]))
     np.testing.assert_allclose(best, [0.24404762, 0.73214286, 0.02380952], atol=1e-6)
 

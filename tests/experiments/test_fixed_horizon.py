@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, norm
+from scipy.stats import binom, norm, t
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
@@ -64,10 +64,48 @@ def test_large_proportions_use_the_pooled_z_and_the_plain_interval():
     np.testing.assert_allclose((got.low, got.high), known, atol=1e-12)
 
 
-def test_rare_successes_use_newcombe_s_interval():
-    """Newcombe (1998), example (e) of table II: 5/56 against 0/29 gives -.0381 to .1926 by method 10."""
-    got = ready(proportion_difference(of_counts(29, 0), of_counts(56, 5)))
-    np.testing.assert_allclose((got.low, got.high), (-0.0381, 0.1926), atol=5e-5)
+@pytest.mark.parametrize(
+    ("candidate", "control", "known"),
+    [
+        ((9, 10), (3, 10), (0.1705, 0.8090)),
+        ((6, 7), (2, 7), (0.0582, 0.8062)),
+        ((5, 56), (0, 29), (-0.0381, 0.1926)),
+        ((0, 10), (0, 20), (-0.1611, 0.2775)),
+        ((0, 10), (0, 10), (-0.2775, 0.2775)),
+        ((10, 10), (0, 20), (0.6791, 1.0)),
+        ((10, 10), (0, 10), (0.6075, 1.0)),
+    ],
+)
+def test_rare_successes_use_newcombe_s_interval(candidate, control, known):
+    """Newcombe (1998, Statistics in Medicine 17:873), table II, examples (b) to (h), method 10.
+
+    Example (d), 5/56 against 0/29, stands in petelaud/ratesci, tests/testthat, as "Newcombe RD example (d)"; (h) in
+    CTU-Bern/presize, example of prec_riskdiff. All agree with statsmodels, method="newcomb".
+    """
+    got = ready(proportion_difference(of_counts(*control[::-1]), of_counts(*candidate[::-1])))
+    np.testing.assert_allclose((got.low, got.high), known, atol=5e-5)
+    (s_b, n_b), (s_a, n_a) = candidate, control
+    computed = confint_proportions_2indep(s_b, n_b, s_a, n_a, method="newcomb", compare="diff")
+    np.testing.assert_allclose((got.low, got.high), computed, atol=1e-12)
+
+
+def test_enough_of_both_outcomes_use_the_plain_interval():
+    """Newcombe's example (a), 56/70 against 48/80, by Wald: GSK-Biostatistics/cicalc, _snaps/prop_ci_diff.md."""
+    got = ready(proportion_difference(of_counts(80, 48), of_counts(70, 56)))
+    np.testing.assert_allclose((got.low, got.high), (0.0575, 0.3425), atol=5e-5)
+
+
+def test_student_s_sleep_data_have_the_published_welch_test():
+    """t = -1.860813 on 17.77647 degrees of freedom, p = .07939414: singmann/afex, R/compare.2.vectors.R.
+
+    Data: R, datasets::sleep (Cushny and Peebles 1905; Student 1908).
+    """
+    first = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
+    second = np.array([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
+    got = ready(mean_difference(of_values(second), of_values(first)))
+    half = (got.high - got.low) / 2
+    assert got.p_value == pytest.approx(0.07939414, abs=5e-9)
+    assert got.effect / half * t.isf(0.025, 17.77647) == pytest.approx(-1.860813, abs=1e-6)
 
 
 def test_no_success_anywhere_is_a_p_of_one_with_a_finite_interval():

@@ -39,9 +39,10 @@ def test_one_epoch_is_the_bayes_factor_of_scipy():
 
 
 def test_a_known_split_has_its_value_worked_by_hand():
-    """Two units on the first of two equal arms, prior of 2 units: (1/2 * 2/3) / (1/4) = 4/3."""
-    got = sample_ratio_sequence(counts([2, 0]), np.array([[0.5, 0.5]]), (2.0,))
-    assert np.exp(got.log_e[0]) == pytest.approx(4 / 3, abs=1e-9)
+    """Own computation: n units on the first of two equal arms, prior of 2 units (Beta(1, 1)): 2^n / (n + 1)."""
+    for units, known in ((2, 4 / 3), (10, 1024 / 11)):
+        got = sample_ratio_sequence(counts([units, 0]), np.array([[0.5, 0.5]]), (2.0,))
+        assert np.exp(got.log_e[0]) == pytest.approx(known, rel=1e-9)
 
 
 @FEW

@@ -1,4 +1,4 @@
-"""Confidence sequences: published vectors, the duality of interval and p, and laws."""
+"""Confidence sequences: known vectors, confseq's bounds, the duality of interval and p, and laws."""
 
 from math import exp, inf, isfinite, log, sqrt
 
@@ -25,16 +25,27 @@ SEQUENCES = st.builds(Sequence, alpha=st.floats(1e-6, 0.4), mde=st.floats(1e-4, 
         (1e5, 0.0107945, 0.0100372),
     ],
 )
-def test_margins_equal_the_published_vectors(information, two_sided, one_sided):
-    """Figures of the contract (alpha .05, mde .05), to the digits that are stated there."""
+def test_margins_equal_the_known_vectors(information, two_sided, one_sided):
+    """Own computation by the formulas of experiments.inference.sequence (alpha .05, mde .05), to seven digits."""
     assert OF_REWARDS.margin(information) == pytest.approx(two_sided, abs=6e-8)
     assert OF_REWARDS.margin_one_sided(information) == pytest.approx(one_sided, abs=6e-8)
 
 
-def test_tau_equals_the_published_vectors():
-    """tau decides where the sequence is tightest; both tails have their own."""
+def test_tau_equals_the_known_vectors():
+    """Own computation; tau decides where the sequence is tightest, and both tails have their own."""
     assert OF_REWARDS.tau == pytest.approx(364.389971, abs=1e-6)
     assert OF_REWARDS.tau_one_sided == pytest.approx(448.659991, abs=1e-6)
+
+
+def test_with_its_tau_the_margins_are_those_of_confseq():
+    """gostevehoward/confseq, test/uniform_boundaries_unittest.cpp: at v = 100 the two-sided bound is 30.35209 for
+    rho = 12.60056; the exact one-sided bound 27.66071 lies just below the closed form.
+    """
+    other, ell = Sequence(alpha=0.05, mde=0.05), -2 * log(0.1)
+    object.__setattr__(other, "tau", 12.60056)
+    object.__setattr__(other, "tau_one_sided", 100 / (ell + log(1 + ell)))
+    assert 100 * other.margin(100) == pytest.approx(30.35209, abs=1e-5)
+    assert 27.66071 < 100 * other.margin_one_sided(100) < 27.66071 * 1.005
 
 
 @pytest.mark.parametrize(("value", "information"), [(0.02, 3_000), (-0.1, 900), (0.0, 10), (0.3, 50)])
