@@ -153,19 +153,16 @@ def report(book: Book, row: FeedbackRow) -> FeedbackReply:
             )
         return _log_all(book, row, FeedbackState.LATE, "the reward window is over: kept, not counted")
     call, effects = book.call(row.number), book.effects(row.number)
-    before = outcome(call, effects, definition)
-    old_latency = _latency(call, effects)
+    before, timed = outcome(call, effects, definition), effects.get(LATENCY)
     other = other_side(row.unit, row.number)
     old = dict(effects) if other else effects
     replies = [_put(book, row, metric, value, effects.get(metric)) for metric, value in row.values]
-    after = outcome(call, effects, definition)
-    _move_outcome(book, unit, before, after)
+    _move_outcome(book, unit, before, outcome(call, effects, definition))
     if other:
         pair_moved(book, row, definition, other, old, effects)
-    new_latency = _latency(call, effects)
-    if new_latency != old_latency:
-        _count_latency(book, unit, old_latency, -1)
-        _count_latency(book, unit, new_latency, 1)
+    if effects.get(LATENCY) is not timed:
+        _count_latency(book, unit, _latency(call, timed), -1)
+        _count_latency(book, unit, effects[LATENCY].value, 1)
     return _told(replies[0], row.values[0][0], definition)
 
 
@@ -304,8 +301,8 @@ def _replace(delta: CellDelta, old: Contribution, new: Contribution) -> None:
             delta.moments[metric] = [s + (b - a) for s, a, b in zip(sums, left, entered, strict=True)]
 
 
-def _latency(call: CallRow | None, effects: Mapping[str, Effect]) -> float | None:
-    reported = effects.get(LATENCY)
+def _latency(call: CallRow | None, reported: Effect | None) -> float | None:
+    """What feedback says goes before the gateway's own measurement."""
     return reported.value if reported else call.latency_ms if call else None
 
 

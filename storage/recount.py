@@ -24,7 +24,7 @@ def add_all(cell: CellDelta, parts: Sequence[Contribution]) -> None:
         for metric, triangle in part.moments.items():
             triangles.setdefault(metric, []).append(triangle)
     for metric, rows in triangles.items():
-        cell.moments[metric] = list(map(sum, zip(*rows, strict=True)))
+        cell.moments[metric] = list(map(sum, zip(*rows, strict=True)) if len(rows) > 1 else rows[0])
 
 
 def merge(cell: CellDelta, delta: CellDelta) -> None:

@@ -139,14 +139,14 @@ def contribution(row: UnitRow, definition: Experiment) -> Contribution:
 
 def _counts(row: UnitRow) -> Counts:
     """One for each kind of COUNTS that the unit is."""
-    arrived = row.requests > 0
+    arrived, called = row.requests > 0, row.calls > 0
     return (
-        int(arrived),
-        int(row.calls > 0),
-        int(row.calls > 0 and row.diverted == 0),
-        int(row.errors > 0),
-        int(arrived and row.rated > 0),
-        int(not arrived),
+        arrived,
+        called,
+        called and row.diverted == 0,
+        row.errors > 0,
+        arrived and row.rated > 0,
+        not arrived,
         0,
     )
 
