@@ -8,9 +8,10 @@ from api.admin.schemas import Wire
 from api.serving.decisions import MAX_METADATA, MAX_NAME_CHARACTERS, MAX_TIER, MAX_UNIT_CHARACTERS
 from experiments.definition.names import Name
 from router.config.abilities import LatencyClass
+from router.config.task import MAX_COST_USD
 from router.deciding.choose import Reason
 from router.deciding.covariate import LARGEST_COVARIATE
-from router.deciding.needs import MAX_COST_USD, MAX_WORDS, MOST_TOKENS
+from router.deciding.needs import MAX_WORDS, MOST_TOKENS
 from router.deciding.tasks import TaskReason
 
 UnitText = Annotated[str, Field(max_length=MAX_UNIT_CHARACTERS)]

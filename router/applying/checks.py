@@ -13,6 +13,7 @@ from router.classifying.trained_file import ClassifierRefused, trained_of
 from router.config.document import Document
 from router.config.model import Model
 from router.config.prices import list_price
+from router.deciding.snapshot import ceiling
 from router.deciding.tasks import AUTO_MODEL, DEFAULT_TASK
 from router.errors import Severity
 from router.steering.successor import SUFFIX as HOLDBACK
@@ -288,6 +289,27 @@ def _spending(document: Document) -> Iterator[Finding]:
             yield Finding(("tasks", name, "budget"), message)
 
 
+def _ceilings(document: Document) -> Iterator[Finding]:
+    """A model whose price nobody knows is not within any ceiling: the task could never use it."""
+    for task in document.tasks:
+        most_usd, stated_by = ceiling(task, document)
+        for name in _models_of(task, document) if most_usd is not None else ():
+            model = document.models.get(name)
+            if model is not None and list_price(name, model) is None:
+                message = (
+                    f"max_cost_usd == {most_usd:g} needs prices and none of {name!r}, which task {task!r} uses, "
+                    f"is known; give models.{name}.price"
+                )
+                yield Finding(("tasks", stated_by, "max_cost_usd"), message)
+
+
+def _models_of(task: str, document: Document) -> tuple[str, ...]:
+    """What a task is served by: its champion, its fallbacks, the candidates of its experiments."""
+    drafted = [each.candidates for each in document.experiments.values() if each.task == task]
+    candidates = [name for names in drafted for name in names]
+    return tuple(dict.fromkeys((default_of(task, document), *fallbacks_of(task, document), *candidates)))
+
+
 def _why_cost(experiment: Experiment) -> str:
     if experiment.objective.needs_cost:
         return f"objective {experiment.objective.kind}"
@@ -316,5 +338,5 @@ def default_of(task: str, document: Document) -> str:
 
 _CHECKS: tuple[Callable[[Document], Iterator[Finding]], ...] = (
     _models, _reserved, _fallbacks, _tasks, _keywords, _routes, _copied_to_people, _mix, _one_provider, _residency,
-    _classifier, _experiments, _bounds, _prices, _spending,
+    _classifier, _experiments, _bounds, _prices, _spending, _ceilings,
 )  # fmt: skip

@@ -6,6 +6,7 @@ from experiments.definition.names import ancestors
 from router.config.availability import Budget, FallbacksOn, Timeouts
 from router.config.document import Document
 from router.config.task import Task
+from router.deciding.snapshot import ceiling
 from router.deciding.tasks import DEFAULT_TASK
 
 
@@ -19,6 +20,10 @@ class Terms:
     budget: Budget | None = None
     budget_of: str = ""
     """Task that states the budget: its children spend from the same money."""
+    max_cost_usd: float | None = None
+    """Most that one request may cost by the price list."""
+    ceiling_of: str = ""
+    """Task that states it."""
 
 
 def terms_of(task: str, document: Document) -> Terms:
@@ -32,4 +37,4 @@ def terms_of(task: str, document: Document) -> Terms:
         fallbacks_on = settings.fallbacks_on or fallbacks_on
         if settings.budget is not None:
             budget, budget_of = settings.budget, name
-    return Terms(retries, timeouts, fallbacks_on, budget, budget_of)
+    return Terms(retries, timeouts, fallbacks_on, budget, budget_of, *ceiling(task, document))

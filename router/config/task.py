@@ -8,6 +8,8 @@ from experiments.definition.declared import Declared
 from experiments.definition.names import Name
 from router.config.availability import Budget, FallbacksOn, Retries, Seconds, Timeouts
 
+MAX_COST_USD = 1e6
+"""Largest ceiling of one request that a task or a caller may name."""
 Keyword = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
 
@@ -48,6 +50,8 @@ class Task(Declared):
     """Models tried instead of `fallbacks`, by what went wrong."""
     budget: Budget | None = None
     """Money that the task may spend."""
+    max_cost_usd: Annotated[float, Field(gt=0, le=MAX_COST_USD, allow_inf_nan=False)] | None = None
+    """Most that one request may cost by the price list; a caller's smaller `max_cost` goes before it."""
     match: Match | None = None
 
     @field_validator("fallbacks", mode="before")

@@ -16,7 +16,7 @@ from router.config.conditions import Rule
 from router.deciding.conditional import Said
 from router.deciding.decision_id import Signer, request_unit, unit_digest
 from router.deciding.eligibility import Narrowed, check_able, first_able
-from router.deciding.needs import Needs, counted
+from router.deciding.needs import Needs, counted, within_ceiling
 from router.deciding.snapshot import ExperimentRoute, Snapshot, TaskRoute
 from router.deciding.tasks import DEFAULT_TASK, UNROUTED, Found, TaskReason
 from router.errors import InvalidRequest
@@ -170,6 +170,8 @@ def place(snapshot: Snapshot, request: RouteRequest, guess: Guess | None = None)
     if ruled is not None:
         found = Found(found.task, "routed")
     route = snapshot.tasks.get(found.task, snapshot.default)
+    if route.max_cost_usd is not None:
+        request = replace(request, needs=under_ceiling(route, request.needs))
     if request.override is not None:
         return Placement(route, found, _declared(snapshot, request.override, request.needs), "override")
     if request.tier is not None:
@@ -192,6 +194,11 @@ def looked_at(snapshot: Snapshot, request: RouteRequest) -> RouteRequest:
         return replace(request, needs=counted(None, request.text)) if snapshot.screens else request
     wanted = snapshot.screens or needs.max_cost_usd is not None
     return replace(request, needs=counted(needs, request.text)) if wanted else request
+
+
+def under_ceiling(route: TaskRoute, needs: Needs | None) -> Needs | None:
+    """What is asked of the models of a route: the request's needs, under the task's own ceiling."""
+    return within_ceiling(needs, route.max_cost_usd, route.ceiling_of)
 
 
 def ruled_task(snapshot: Snapshot, request: RouteRequest) -> str | None:

@@ -66,11 +66,13 @@ def _lacks_words(model: Model, needs: Needs) -> Iterator[str]:
 
 
 def _too_dear(model: Model, price: ListPrice | None, needs: Needs, most_usd: float) -> Iterator[str]:
-    cost_usd = estimated_usd(model, price, needs)
+    cost_usd, task = estimated_usd(model, price, needs), needs.ceiling_of
+    ceiling = f"max_cost_usd {most_usd:g} of task {task}" if task else f"max_cost {most_usd:g}"
     if cost_usd is None:
-        yield f"a known price to hold against max_cost {most_usd:g}"
+        yield f"a known price to hold against {ceiling}" + ("; give its price" if task else "")
     elif cost_usd > most_usd:
-        yield f"a price within max_cost {most_usd:g} (about ${cost_usd:.2g} here)"
+        remedy = "; raise the ceiling, or ask for a shorter answer" if task else ""
+        yield f"a price within {ceiling} (about ${cost_usd:.2g} here{remedy})"
 
 
 def estimated_usd(model: Model, price: ListPrice | None, needs: Needs) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from router.config.conditions import Rule
-from router.deciding.choose import Decision, RouteRequest, looked_at
+from router.deciding.choose import Decision, RouteRequest, looked_at, under_ceiling
 from router.deciding.conditional import Said, holds
 from router.deciding.eligibility import estimated_usd, lacking
 from router.deciding.needs import Needs
@@ -20,11 +20,13 @@ def considered(snapshot: Snapshot, request: RouteRequest, decision: Decision) ->
     """What led to a decision on this snapshot."""
     request = looked_at(snapshot, request)
     route = snapshot.tasks.get(decision.task, snapshot.default)
+    asked = request.needs or _NOTHING
     return (
         _task(decision),
         *_asked(request),
+        *_ceiling(route, asked),
         *_rules(snapshot, request, decision.task),
-        *_models(snapshot, route, request.needs or _NOTHING, decision.model),
+        *_models(snapshot, route, under_ceiling(route, asked) or _NOTHING, decision.model),
         *_experiment(route.experiment),
         f"{decision.model} serves, reason {decision.reason}: {decision.explanation}",
         f"after it: {', '.join(decision.fallbacks) or 'no fallback'}",
@@ -48,6 +50,14 @@ def _asked(request: RouteRequest) -> Iterator[str]:
             asked.append(field.name if value is True else f"{field.name} {shown}")
     if asked:
         yield f"asked: {'; '.join(asked)}"
+
+
+def _ceiling(route: TaskRoute, asked: Needs) -> Iterator[str]:
+    """The task's ceiling, and whose holds."""
+    if route.max_cost_usd is not None:
+        hinted = asked.max_cost_usd is not None and asked.max_cost_usd <= route.max_cost_usd
+        holds_here = "; the caller's max_cost is smaller and holds" if hinted else ""
+        yield f"one request of task {route.ceiling_of} may cost at most ${route.max_cost_usd:g}{holds_here}"
 
 
 def _rules(snapshot: Snapshot, request: RouteRequest, task: str) -> Iterator[str]:

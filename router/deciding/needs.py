@@ -9,10 +9,10 @@ from typing import get_args
 from experiments.definition.names import check_name
 from experiments.evidence.record import record
 from router.config.abilities import LatencyClass, plain_language, plain_word
+from router.config.task import MAX_COST_USD
 from router.errors import InvalidRequest
 
 MAX_WORDS = 20
-MAX_COST_USD = 1e6
 CHARACTERS_PER_TOKEN = 4
 """Of a text whose tokens nobody counted."""
 _MONEY = re.compile(r"[0-9]{1,12}(?:\.[0-9]{0,12})?(?:[eE]-?[0-9]{1,2})?|\.[0-9]{1,12}")
@@ -38,6 +38,8 @@ class Needs:
     vision: bool = False
     audio: bool = False
     json_mode: bool = False
+    ceiling_of: str = ""
+    """Task that states `max_cost_usd`; "" where the caller does."""
 
 
 def speaks(languages: Sequence[str], asked: str) -> bool:
@@ -54,6 +56,22 @@ def counted(needs: Needs | None, text: str) -> Needs:
     if needs is None:
         return Needs(input_tokens=tokens_of(text))
     return needs if needs.input_tokens is not None else replace(needs, input_tokens=tokens_of(text))
+
+
+def within_ceiling(needs: Needs | None, most_usd: float | None, task: str) -> Needs | None:
+    """The same under a task's ceiling as well: the smaller of the task's and the caller's holds.
+
+    >>> needs = Needs(max_cost_usd=0.5)
+    >>> [within_ceiling(needs, most, "mail").max_cost_usd for most in (0.1, 2.0)]
+    [0.1, 0.5]
+    """
+    if most_usd is None:
+        return needs
+    if needs is None:
+        return Needs(max_cost_usd=most_usd, ceiling_of=task)
+    if needs.max_cost_usd is not None and needs.max_cost_usd <= most_usd:
+        return needs
+    return replace(needs, max_cost_usd=most_usd, ceiling_of=task)
 
 
 def tokens_of(text: str) -> int:

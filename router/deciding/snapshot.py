@@ -65,6 +65,10 @@ class TaskRoute:
     experiment: ExperimentRoute | None
     ended: tuple[EndedRoute, ...] = ()
     """Its newest ended conversation experiments, the newest first."""
+    max_cost_usd: float | None = None
+    """Most that one request may cost by the price list."""
+    ceiling_of: str = ""
+    """Task that states it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Snapshot:
     """By model; looked up beforehand, so that no request waits for it."""
     conditional: Conditional
     screens: bool
-    """Whether what a request asks of a model must be read from its body: a model or a rule says something about it."""
+    """Whether what a request asks of a model must be read from its body: a model, a rule or a ceiling speaks of it."""
     definitions: Mapping[int, Experiment]
     """Definitions of all experiments by id, ended ones too: feedback is checked against them."""
     state: State
@@ -128,7 +132,9 @@ def build_snapshot(state: State) -> Snapshot:
         tier_of={name: model.tier or 0 for name, model in document.models.items()},
         prices={name: list_price(name, model) for name, model in document.models.items()},
         conditional=conditional,
-        screens=conditional.counts_tokens or any(map(_is_bounded, document.models.values())),
+        screens=conditional.counts_tokens
+        or any(map(_is_bounded, document.models.values()))
+        or any(task.max_cost_usd is not None for task in document.tasks.values()),
         definitions={row.id: row.definition for row in state.experiments},
         state=state,
         document=document,
@@ -156,12 +162,22 @@ def _task(
 ) -> TaskRoute:  # fmt: skip
     champion = champion_of(task, document, champions)
     fallbacks, timeout_s = document.fallbacks, document.timeout_s
+    most_usd, ceiling_of = ceiling(task, document)
     for name in reversed(ancestors(task)):
         settings = document.tasks.get(name)
         if settings is not None:
             fallbacks = fallbacks if settings.fallbacks is None else settings.fallbacks
             timeout_s = timeout_s if settings.total_s is None else settings.total_s
-    return TaskRoute(task, champion, fallbacks, timeout_s, experiment, ended)
+    return TaskRoute(task, champion, fallbacks, timeout_s, experiment, ended, most_usd, ceiling_of)
+
+
+def ceiling(task: str, document: Document) -> tuple[float | None, str]:
+    """Most that one request of a task may cost, and the nearest task that states it: itself or a parent."""
+    for name in ancestors(task) if task != DEFAULT_TASK else ():
+        settings = document.tasks.get(name)
+        if settings is not None and settings.max_cost_usd is not None:
+            return settings.max_cost_usd, name
+    return None, ""
 
 
 def _ended(state: State, document: Document) -> dict[str, tuple[EndedRoute, ...]]:

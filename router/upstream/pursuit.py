@@ -19,7 +19,7 @@ from router.availability.terms import Terms
 from router.availability.waits import Waits, waits_of
 from router.config.availability import Budget
 from router.deciding.eligibility import lacking
-from router.deciding.needs import Needs
+from router.deciding.needs import Needs, within_ceiling
 from router.upstream.account import Account, Monotonic
 from router.upstream.attempts import (
     AGAIN,
@@ -69,9 +69,9 @@ class Pursuit(Generic[Got]):
         self._usual = usual
         self._share = share
         self._streamed = streamed
-        self._needs = needs
         self._monotonic = monotonic
         self._terms: Terms = fleet.terms(decision.task)
+        self._needs = within_ceiling(needs, self._terms.max_cost_usd, self._terms.ceiling_of)
         pinned = decision.reason in ("override", "shadow")
         self.chain = Chain(decision.model, decision.fallbacks, self._terms.fallbacks_on, pinned)
         self._failure: AttemptFailed | None = None

@@ -51,7 +51,11 @@ def house(servers: dict[str, UpstreamServer]) -> Iterator[House]:
         }
         for name, each in ABILITIES.items()
     }
-    tasks = {"math": {}, "code": {"fallbacks_on": {"error": ["big"]}}}
+    tasks = {
+        "math": {},
+        "code": {"fallbacks_on": {"error": ["big"]}},
+        "thrift": {"max_cost_usd": 0.005, "fallbacks_on": {"error": ["big"]}},
+    }
     with open_house({}, models=models, fallbacks=["spare"], tasks=tasks) as opened:
         opened.start(Experiment(name="duel", task="math", candidates=("big", "small"), mode="ab"))
         yield opened
@@ -131,6 +135,19 @@ def test_nothing_that_is_asked_for_is_lost_on_the_way_to_a_fallback(
         served(client, model="task/code", extra_headers={"x-pointsman-residency": "eu"})
     assert servers["spare"].requests
     assert not servers["big"].requests
+
+
+def test_a_tasks_ceiling_holds_for_models_that_only_a_cause_names(
+    client: openai.OpenAI, servers: dict[str, UpstreamServer]
+) -> None:
+    """The dear model is named for errors, and would cost thirty times what a request of the task may."""
+    servers["spare"].will(status(500))
+    with pytest.raises(openai.InternalServerError):
+        served(client, model="task/thrift")
+    assert servers["spare"].requests
+    assert not servers["big"].requests
+    with pytest.raises(openai.BadRequestError, match=r"max_cost_usd 0.005 of task thrift"):
+        served(client, model="task/thrift", max_tokens=10_000)
 
 
 @pytest.mark.parametrize(
