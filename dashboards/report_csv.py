@@ -10,7 +10,7 @@ from io import StringIO
 from typing import TypeGuard, get_args
 
 from dashboards.wording import verdict_title
-from experiments.report.document import CandidatePart, EffectPart, Report
+from experiments.report.document import CalibrationPart, CandidatePart, EffectPart, Report
 from experiments.report.other_parts import OtherPart
 from experiments.report.part import Part
 
@@ -49,12 +49,13 @@ def _row(report: Report, candidate: CandidatePart) -> dict[str, Cell]:
         "candidate": candidate.name,
     }
     for name in CandidatePart.model_fields:
-        if name not in ("name", "guardrails", "other", *_EFFECTS):
+        if name not in ("name", "guardrails", "calibration", "other", *_EFFECTS):
             cells[name] = getattr(candidate, name)
     for name in _EFFECTS:
         effect: EffectPart | None = getattr(candidate, name)
         for field in EffectPart.model_fields:
             cells[f"{name}_{field}"] = None if effect is None else getattr(effect, field)
+    cells.update(_flat("calibration", CalibrationPart, candidate.calibration))
     cells.update(_flat("other", OtherPart, candidate.other))
     cells |= _guardrails(report, candidate)
     cells["fixed_counts"] = report.fixed_reached and report.fixed_valid

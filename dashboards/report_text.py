@@ -151,6 +151,8 @@ def _candidates(paper: _Paper) -> Iterator[str]:
     for row in rows:
         if row.dropped is not None:
             yield from paper.words(f"{row.name} gets no further traffic: {row.dropped}", "  ")
+        if row.calibration is not None:
+            yield from paper.words(f"{row.name}: {row.calibration.sentence}", "  ")
 
 
 def _cost_per_request(report: Report) -> tuple[Column, ...]:

@@ -19,23 +19,26 @@ from router.classifying.guess import Guess
 from router.clock import Clock, machine_clock
 from router.config.prices import ListPrice
 from router.deciding.asking import Asking
-from router.deciding.choose import Decision, Placement, RouteRequest, choose, place
+from router.deciding.choose import Decision, Placement, RouteRequest, choose
 from router.deciding.copies import copied, offered
 from router.deciding.decision_id import Numbers, Signer
 from router.deciding.eligibility import estimated_usd
 from router.deciding.kept import Door, KeptConversations
 from router.deciding.needs import counted
+from router.deciding.place import place
+from router.deciding.policy import NO_ANSWERS, Answers, By
 from router.deciding.snapshot import Snapshot, build_snapshot
 from router.deciding.tasks import TaskReason
 from router.deciding.units import HeldUnits, Key
 from router.errors import Conflict, StoreDown
+from router.recording.chosen_models import ChosenModels, unknown_models
 from router.recording.direct import DirectRecorder
 from router.recording.feedback import FeedbackItem, feedback_row
 from router.recording.offers import Offers
 from router.recording.pairs import Spending
 from router.recording.recorder import Recorder
 from storage.errors import StoreError, StoreUnavailable
-from storage.records import Assignment, FeedbackReply, FeedbackRow, FeedbackState
+from storage.records import Assignment, FeedbackReply, FeedbackRow, FeedbackState, Story
 from storage.store import Store
 
 POLL_S = 0.25
@@ -44,6 +47,8 @@ TIERS = 10
 STALE_MS = 1_500
 """Age at which a snapshot is no longer trusted; less than the grace of epochs (experiments.evidence.epochs)."""
 LOOK_UP_S = 0.05
+LOOK_BACK_S = 1.0
+"""Longest wait of feedback for the model that a policy chose."""
 _FOR_EVER = 2**62
 _Answer = TypeVar("_Answer")
 _FORGED = FeedbackReply(FeedbackState.FORGED, None, "the decision id carries no valid signature")
@@ -74,7 +79,7 @@ class Engine:
         self._behind = behind
         self.snapshot: Snapshot = build_snapshot(store.state())
         self._asking = Asking(clock)
-        self._asking.follow(self.snapshot.document.classifier)
+        self._asking.follow(self.snapshot.document)
         self.found_by: dict[TaskReason, int] = dict.fromkeys(get_args(TaskReason), 0)
         """Requests by what named their task."""
         self.tiers: list[int] = [0] * TIERS
@@ -84,6 +89,9 @@ class Engine:
         self._held = HeldUnits()
         self._kept = KeptConversations()
         self._offers = Offers(self._question, clock)
+        self._chosen = ChosenModels()
+        self.chosen_by: dict[By, int] = dict.fromkeys(get_args(By), 0)
+        """Decisions that policies served, by what named the model."""
         self._trusted_until_ms = clock() + STALE_MS if follow else _FOR_EVER
         self._readers: ThreadPoolExecutor | None = None
         self._closing = threading.Event()
@@ -100,7 +108,10 @@ class Engine:
 
         `offering`: the caller calls models itself, and in mode shadow may be offered a copy.
         """
-        look_up = self._place(request, self._asking.guess(self.snapshot, request))
+        guess, answers = self._asking.guess(self.snapshot, request), NO_ANSWERS
+        if self.snapshot.asks_policies:
+            answers = self._asking.answers(self.snapshot, request, guess)
+        look_up = self._place(request, guess, answers)
         if look_up.door is not None:
             look_up = self._passed(look_up.door, self._ask(look_up.door), LOOK_UP_S)
         if look_up.key is None or look_up.held is not None:
@@ -112,7 +123,10 @@ class Engine:
 
     async def route_async(self, request: RouteRequest, offering: bool = False) -> Decision:
         """The same for an event loop, which goes on while a sticky unit is looked up."""
-        look_up = self._place(request, await self._asking.guess_async(self.snapshot, request))
+        guess, answers = await self._asking.guess_async(self.snapshot, request), NO_ANSWERS
+        if self.snapshot.asks_policies:
+            answers = await self._asking.answers_async(self.snapshot, request, guess)
+        look_up = self._place(request, guess, answers)
         if look_up.door is not None:
             asking = self._ask(look_up.door)
             await _within_look_up(asking)
@@ -125,12 +139,12 @@ class Engine:
         await _within_look_up(future)
         return self._decide_after(look_up, future, wait=False)
 
-    def _place(self, request: RouteRequest, guess: Guess | None) -> _LookUp:
+    def _place(self, request: RouteRequest, guess: Guess | None, answers: Answers) -> _LookUp:
         if self._inherited:
             raise Conflict(
                 "this router was opened before a fork and shares its decision numbers; open one in the child"
             )
-        placement = place(self.snapshot, request, guess)
+        placement = place(self.snapshot, request, guess, answers)
         self.found_by[placement.found.reason] += 1
         if placement.route.ended:
             door = self._kept.at_door(placement, request, self.clock(), self._held)
@@ -158,6 +172,9 @@ class Engine:
             decision = self._offered(decision, asked)
         self.tiers[self.snapshot.tier_of.get(decision.model, 0)] += 1
         self.recorder.decided(decision.row())
+        if decision.policy is not None and (chosen := decision.chosen) is not None:
+            self.chosen_by[chosen.by] += 1
+            self._chosen.note(number, decision.model)
         return decision
 
     def _decide_after(
@@ -255,13 +272,25 @@ class Engine:
 
     def give_feedback(self, items: Sequence[FeedbackItem]) -> list[FeedbackReply]:
         """Make feedback durable; replies in the order of `items`. Raises StoreDown, Overloaded, InvalidRequest."""
+        for asked in self._look_back(items):
+            self._chosen.learn(asked, LOOK_BACK_S)
         replies, rows = self._verify(items)
         return _merge(replies, self.recorder.record(rows) if rows else [])
 
     async def give_feedback_async(self, items: Sequence[FeedbackItem]) -> list[FeedbackReply]:
         """The same for an event loop."""
+        for asked in self._look_back(items):
+            await asyncio.wait([asyncio.wrap_future(asked)], timeout=LOOK_BACK_S)
+            self._chosen.learn(asked, 0)
         replies, rows = self._verify(items)
         return _merge(replies, await asyncio.wrap_future(self.recorder.feedback(rows)) if rows else [])
+
+    def _look_back(self, items: Sequence[FeedbackItem]) -> "list[Future[Story | None]]":
+        """Ask the store for decisions of policies whose tokens are reported and whose model is not remembered."""
+        if not self.snapshot.policies:
+            return []
+        unknown = unknown_models(items, self._signer, self.snapshot, self._chosen)
+        return [self._reading(partial(self.store.story, *key)) for key in unknown]
 
     def _verify(self, items: Sequence[FeedbackItem]) -> tuple[list[FeedbackReply | None], list[FeedbackRow]]:
         """A reply for each forged item, a row for each other one."""
@@ -277,7 +306,8 @@ class Engine:
             definition = definitions.get(decision.experiment_id)
             price = None
             if definition is not None and item.input_tokens is not None:
-                price = self.price(definition.candidates[decision.arm])
+                candidate = definition.candidates[decision.arm]
+                price = self.price(self._chosen.get(decision.number) or candidate)
             rows.append(feedback_row(item, index, decision, definition, price, now_ms))
             replies.append(None)
         return replies, rows
@@ -288,12 +318,17 @@ class Engine:
         """Price of a declared model, None when unknown; looked up beforehand, so that no request waits for it."""
         return self.snapshot.prices.get(model)
 
+    @property
+    def unusable_answers(self) -> int:
+        """Replies of policies that were no answer."""
+        return self._asking.unusable
+
     def refresh(self) -> bool:
         """Take over the store's state if it changed; True if it did. Raises StoreError."""
         changed = self.store.state_version() != self.snapshot.version
         if changed:
             snapshot = build_snapshot(self.store.state())
-            self._asking.follow(snapshot.document.classifier)
+            self._asking.follow(snapshot.document)
             self.snapshot = snapshot
         if self._follow:
             self._trusted_until_ms = self.clock() + STALE_MS

@@ -33,6 +33,7 @@ def decision_fields(row: DecisionRow) -> Fields:
         "degraded": row.degraded,
         "covariate": row.covariate,
         "found": row.found,
+        "predicted": row.predicted,
     }
 
 

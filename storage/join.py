@@ -15,6 +15,7 @@ from experiments.definition.reward import RESERVED_METRICS
 from experiments.evidence.epochs import GRACE_MS
 from experiments.evidence.latency import bucket
 from experiments.evidence.pairs import other_side
+from experiments.evidence.predictions import judged
 from experiments.evidence.units import (
     MOMENTS,
     NOTHING,
@@ -121,7 +122,8 @@ def decide(book: Book, row: DecisionRow) -> None:
         return
     unit = stored or _new_unit(row)
     if not _final(book, unit, definition, row.number >> 22):
-        book.put_unit(decided(unit, row.number, row.covariate))
+        predicted = row.predicted if row.predicted is not None and judged(definition) else None
+        book.put_unit(decided(unit, row.number, row.covariate, predicted))
 
 
 def finish(book: Book, row: CallRow) -> None:

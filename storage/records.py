@@ -196,6 +196,8 @@ class DecisionRow:
     """What was known of the unit before it was assigned; the unit's first decision fixes it."""
     found: str = ""
     """What named the task; a classifier's word with its band of confidence and its name."""
+    predicted: float | None = None
+    """Probability of success that the policy stated for the model that it chose."""
 
 
 @record(frozen=True, slots=True)

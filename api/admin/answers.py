@@ -136,6 +136,7 @@ def explained(store: Store, asked: Mapping[str, object], now_ms: int) -> Explain
     return ExplainAnswer(
         model=decision.model,
         candidate=decision.candidate,
+        policy=decision.policy,
         experiment=decision.experiment,
         task=decision.task,
         task_reason=decision.task_reason,

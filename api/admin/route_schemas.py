@@ -74,6 +74,7 @@ class ExplainAnswer(Wire):
 
     model: str
     candidate: str | None
+    policy: str | None
     experiment: str | None
     task: str
     task_reason: TaskReason
@@ -103,7 +104,11 @@ class RouteAnswer(Wire):
     model: str
     """The model to call."""
     candidate: str | None
-    """The same model, where an experiment decided."""
+    """The same model, or the policy that chose it, where an experiment decided."""
+    policy: str | None
+    """Policy that chose the model, where one serves."""
+    predicted: float | None
+    """The policy's own word for the probability that the model succeeds."""
     experiment: str | None
     task: str
     task_reason: TaskReason

@@ -58,6 +58,8 @@ class DecisionStory(Wire):
     found: str
     """What named the task."""
     model: str
+    predicted: float | None
+    """Probability of success that a policy stated for the model that it chose."""
     reason: str
     explanation: str
     experiment: str | None
@@ -89,7 +91,17 @@ def decision_story(store: Store, decision_id: str) -> DecisionStory:
         decided_at_ms=named.at_ms,
         **{
             name: decision[name]
-            for name in ("task", "found", "model", "reason", "epoch", "arm", "propensity", "degraded")
+            for name in (
+                "task",
+                "found",
+                "model",
+                "predicted",
+                "reason",
+                "epoch",
+                "arm",
+                "propensity",
+                "degraded",
+            )
         },
         explanation=_EXPLAINED.get(decision["reason"], ""),
         experiment=names.get(named.experiment_id),

@@ -66,6 +66,8 @@ class Worker:
         self._lost = 0
         self._found = dict(self._engine.found_by)
         self._tiers = tuple(self._engine.tiers)
+        self._chose = dict(self._engine.chosen_by)
+        self._unusable = self._engine.unusable_answers
         self._dispatcher = Dispatcher(
             self._engine, self._transport, self._keys, secrets=self._keys.secrets_of
         )
@@ -91,6 +93,10 @@ class Worker:
         tiers = tuple(self._engine.tiers)
         self.counters.tiers_served([now - before for now, before in zip(tiers, self._tiers, strict=True)])
         self._tiers = tiers
+        chose, unusable = dict(self._engine.chosen_by), self._engine.unusable_answers
+        self.counters.policies_chose({by: count - self._chose[by] for by, count in chose.items()})
+        self.counters.add("policy_unusable", unusable - self._unusable)
+        self._chose, self._unusable = chose, unusable
         self.counters.publish()
         self._lost, self._found, self._happened = lost, found, happened
         if self._engine.snapshot is not self._known:

@@ -104,6 +104,8 @@ def decision_fields(decision: Decision) -> dict[str, object]:
         "decision_id": decision.id,
         "model": decision.model,
         "candidate": decision.candidate,
+        "policy": decision.policy,
+        "predicted": decision.predicted,
         "experiment": decision.experiment,
         "task": decision.task,
         "task_reason": decision.task_reason,

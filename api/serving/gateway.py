@@ -98,7 +98,7 @@ class Gateway:
         try:
             body = await read_body(scope, receive, MAX_CHAT_BYTES)
             snapshot = self._follow()
-            call = read(body, scope["headers"], snapshot.rules.reads_text, self._allowed)
+            call = read(body, scope["headers"], snapshot.reads_text, self._allowed)
             call = with_features(call, snapshot)
             decision = await self._engine.route_async(call.route)
             if call.stream:
@@ -196,10 +196,11 @@ def chat_problem(error: PointsmanError, decision: Decision | None) -> Reply:
 
 
 def list_models(snapshot: Snapshot) -> bytes:
-    """The body of GET /v1/models: `auto`, every task, every model."""
+    """The body of GET /v1/models: `auto`, every task, every policy, every model."""
     config = snapshot.state.config
     created = config.applied_at_ms // 1_000 if config is not None else 0
     names = [(AUTO_MODEL, "pointsman"), *((TASK_PREFIX + task, "pointsman") for task in snapshot.tasks)]
+    names += ((name, "pointsman") for name in snapshot.policies)
     names += ((name, model.provider) for name, model in snapshot.models.items())
     listed = [{"id": name, "object": "model", "created": created, "owned_by": owner} for name, owner in names]
     return orjson.dumps({"object": "list", "data": listed})

@@ -11,6 +11,7 @@ from typing import get_args
 
 from experiments.definition.lifecycle import ExperimentState
 from router.availability.fleet import Kind
+from router.deciding.policy import By
 from router.deciding.tasks import TaskReason
 from router.engine import TIERS
 from router.recording.pairs import Fate
@@ -36,7 +37,8 @@ def _layout() -> tuple[Mapping[tuple[str, ...], int], int]:
     names += [("tier", str(tier)) for tier in range(TIERS)]
     names += [("availability", kind) for kind in get_args(Kind)]
     names += [("copies", fate) for fate in get_args(Fate)]
-    names += [("connections",), ("connections_refused",), ("rows_lost",)]
+    names += [("policy", by) for by in get_args(By)]
+    names += [("policy_unusable",), ("connections",), ("connections_refused",), ("rows_lost",)]
     return {name: position for position, name in enumerate(names)}, len(names)
 
 
@@ -103,6 +105,11 @@ class Counters:
         """Count decisions by the tier of their model."""
         for tier, count in enumerate(by):
             self.values[POSITIONS["tier", str(tier)]] += count
+
+    def policies_chose(self, by: Mapping[By, int]) -> None:
+        """Count decisions that policies served, by what named the model."""
+        for kind, count in by.items():
+            self.values[POSITIONS["policy", kind]] += count
 
     def publish(self) -> None:
         """Show this worker's counters to the others."""
@@ -173,7 +180,13 @@ def _state_lines(totals: list[int]) -> Iterator[str]:
     yield from _head("pointsman_tier_decisions_total", "counter", "Decisions by tier; 0 is none.")
     for tier, decisions in enumerate(tiers_of(totals)):
         yield f'pointsman_tier_decisions_total{{tier="{tier}"}} {decisions}'
+    yield from _head(
+        "pointsman_policy_choices_total", "counter", "Decisions of policies by what named the model."
+    )
+    for by in get_args(By):
+        yield f'pointsman_policy_choices_total{{by="{by}"}} {totals[POSITIONS["policy", by]]}'
     for name, kind, text in (
+        ("policy_unusable", "counter", "Replies of policy servers that were no answer."),
         ("connections", "gauge", "Open client connections."),
         ("connections_refused", "counter", "Connections refused because too many were open."),
         ("rows_lost", "counter", "Decision and call rows dropped while the store was away."),

@@ -9,7 +9,11 @@ from experiments.definition.declared import WIDTHS, Declared, Finite
 from experiments.definition.duration import DurationMs
 from experiments.definition.names import Name
 
-KEPT_METRICS = ("reward_uncosted", "reward_unclipped", "cost_usd_uncapped")
+PREDICTED = "predicted"
+"""What a policy stated for the success of the model that it chose."""
+PREDICTED_BINS = tuple(f"predicted_{tenth}" for tenth in range(10))
+"""The same beside the reward, by tenths of what was stated (experiments.evidence.predictions)."""
+KEPT_METRICS = ("reward_uncosted", "reward_unclipped", "cost_usd_uncapped", PREDICTED, *PREDICTED_BINS)
 """Sums that the statistics keep beside what is reported (experiments.evidence.units)."""
 PAIR_ERROR, PAIR_LATENCY, PAIR_COST = "pair_error", "pair_latency_ln", "pair_cost_usd"
 """What a copied request in mode shadow says of its pair: error of the copy minus that of the answer, ln of the ratio

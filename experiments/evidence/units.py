@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from experiments.definition.experiment import Experiment
+from experiments.definition.reward import PREDICTED
+from experiments.evidence.predictions import bin_metric
 from experiments.evidence.record import record
 
 PRIMARY = "reward"
@@ -107,6 +109,8 @@ def contribution(row: UnitRow, definition: Experiment) -> Contribution:
     - `cost_usd`: units whose every call has a known cost; R = C = cost, N = calls.
     - `cost_usd_uncapped`: the same costs without the cap, where one is declared.
     - `error`: units with a call; R = failed calls, N = calls.
+    - `predicted_0` to `predicted_9`: units with a reward that the chosen model answered; N = what their policy
+      predicted, R = the reward.
     - each further metric: units reporting it; N = reports. A guardrail's metric counts within its declared range.
     """
     moments: dict[str, Triangle] = {}
@@ -131,7 +135,10 @@ def contribution(row: UnitRow, definition: Experiment) -> Contribution:
     if row.calls:
         moments[ERROR] = triangle(row.calls, row.errors, cost if costed else 0.0, x)
     for metric, (reports, total) in row.metrics.items():
-        if metric != UNCLIPPED:
+        if metric == PREDICTED:
+            if row.rated and not row.diverted:
+                moments[bin_metric(total)] = triangle(total, row.reward, 0.0, 0.0)
+        elif metric != UNCLIPPED:
             counted = _within_range(definition, metric, reports, total)
             moments[metric] = triangle(reports, counted, cost if costed else 0.0, x)
     return Contribution(_counts(row), moments)
@@ -173,8 +180,8 @@ class Outcome(NamedTuple):
 NOTHING = Outcome()
 
 
-def decided(row: UnitRow, number: int, covariate: float | None) -> UnitRow:
-    """The unit row with one more decision.
+def decided(row: UnitRow, number: int, covariate: float | None, predicted: float | None = None) -> UnitRow:
+    """The unit row with one more decision; `predicted` is kept where the unit is this one request.
 
     The smallest number brings the covariate, whichever arrives first: what was known before a later decision
     may be a consequence of the first.
@@ -183,9 +190,10 @@ def decided(row: UnitRow, number: int, covariate: float | None) -> UnitRow:
         first_number, known = row.first_number, row.covariate
     else:
         first_number, known = number, covariate or 0.0
+    metrics = row.metrics if predicted is None else {**row.metrics, PREDICTED: (1, predicted)}
     return UnitRow(
         row.experiment_id, row.unit, row.epoch, row.arm, row.assigned_at_ms, row.requests + 1, row.calls, row.errors,
-        row.diverted, row.costed, row.cost_usd, row.feedback, row.rated, row.reward, first_number, known, row.metrics,
+        row.diverted, row.costed, row.cost_usd, row.feedback, row.rated, row.reward, first_number, known, metrics,
     )  # fmt: skip
 
 

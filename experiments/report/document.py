@@ -105,6 +105,20 @@ class MisroutedPart(Part):
     sentence: str
 
 
+class CalibrationPart(Part):
+    """What a policy predicted of its success, beside what came of it."""
+
+    requests: int
+    """Predicted, answered by the chosen model, and with a reward in mature epochs."""
+    brier_score: float
+    """Mean squared distance of prediction and outcome: 0 is perfect, .25 is always saying one half."""
+    expected_calibration_error: float
+    """Mean distance of predicted and observed success in ten bins of equal width."""
+    mean_predicted: float
+    success_rate: float
+    sentence: str
+
+
 class CandidatePart(Part):
     """One row of the table."""
 
@@ -162,6 +176,8 @@ class CandidatePart(Part):
     """Mean reward per request as reported, where the declared range clips what is counted."""
     cost_uncapped_usd: Number = None
     """Mean cost per unit without the declared cap."""
+    calibration: CalibrationPart | None = None
+    """Null where it predicts no success, or units are not requests with binary rewards."""
     other: OtherPart | None = None
     """Other read-outs; null for the control."""
 

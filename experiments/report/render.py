@@ -13,6 +13,7 @@ from experiments.evidence.units import COST, ERROR, PRIMARY, UNCAPPED, UNCLIPPED
 from experiments.inference.effects import VARIANCE_FLOOR
 from experiments.inference.fixed_horizon import planned_units
 from experiments.inference.heterogeneity import heterogeneity_p
+from experiments.report.calibration import calibration
 from experiments.report.discovery import discovery
 from experiments.report.document import (
     CandidatePart,
@@ -242,6 +243,7 @@ def _candidate(
         guardrails=guardrail_parts(comparison, look),
         reward_unclipped=_mean(mature, UNCLIPPED, arm, Z.REQUESTS),
         cost_uncapped_usd=_mean(current, UNCAPPED, arm, Z.UNIT),
+        calibration=calibration(mature, arm),
         other=None
         if comparison is None or read.reward is None
         else other_read_outs(definition, mature, current, comparison, read.reward, look.progress),

@@ -1,13 +1,14 @@
 """Names held against each other: what a document may not say although each of its values is well-formed."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from experiments.definition.experiment import Experiment
 from experiments.definition.names import ancestors
+from router.applying.findings import Finding
 from router.applying.messages import did_you_mean
 from router.applying.nodes import Loc
+from router.applying.policy_checks import check_policies, only_models
 from router.classifying.scripts import folded
 from router.classifying.trained_file import ClassifierRefused, trained_of
 from router.config.document import Document
@@ -15,17 +16,7 @@ from router.config.model import Model
 from router.config.prices import list_price
 from router.deciding.snapshot import ceiling
 from router.deciding.tasks import AUTO_MODEL, DEFAULT_TASK
-from router.errors import Severity
 from router.steering.successor import SUFFIX as HOLDBACK
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong, or perhaps not meant, at one place of a document."""
-
-    loc: Loc
-    message: str
-    severity: Severity = "error"
 
 
 def check_document(document: Document) -> list[Finding]:
@@ -39,7 +30,14 @@ def check_document(document: Document) -> list[Finding]:
 def _models(document: Document) -> Iterator[Finding]:
     """Every model that is named is declared."""
     for loc, name in _named_models(document):
-        if name not in document.models:
+        if not document.serves(name):
+            known = [*document.models, *document.policies]
+            yield Finding(loc, f"model {name!r} is not declared under models; {did_you_mean(name, known)}")
+    for loc, name in only_models(document):
+        if name in document.policies:
+            message = f"{name!r} is a policy, and only models can stand here: name one that it chooses from"
+            yield Finding(loc, message)
+        elif name not in document.models:
             yield Finding(
                 loc, f"model {name!r} is not declared under models; {did_you_mean(name, document.models)}"
             )
@@ -47,16 +45,9 @@ def _models(document: Document) -> Iterator[Finding]:
 
 def _named_models(document: Document) -> Iterator[tuple[Loc, str]]:
     yield ("default",), document.default
-    for index, model in enumerate(document.fallbacks):
-        yield ("fallbacks", index), model
     for name, task in document.tasks.items():
         if task.default is not None:
             yield ("tasks", name, "default"), task.default
-        for index, model in enumerate(task.fallbacks or ()):
-            yield ("tasks", name, "fallbacks", index), model
-        for cause, models in task.fallbacks_on or ():
-            for index, model in enumerate(models or ()):
-                yield ("tasks", name, "fallbacks_on", cause, index), model
     for index, rule in enumerate(document.routes):
         if rule.model is not None:
             yield ("routes", index, "model"), rule.model
@@ -262,13 +253,18 @@ def _prices(document: Document) -> Iterator[Finding]:
     for name, experiment in document.experiments.items():
         reason = _why_cost(experiment)
         for index, candidate in enumerate(experiment.candidates) if reason else ():
-            model = document.models.get(candidate)
-            if model is not None and list_price(candidate, model) is None:
+            for model in _unpriced(candidate, document):
                 message = (
-                    f"{reason} needs costs and no price of {candidate!r} is known; give models.{candidate}.price, "
+                    f"{reason} needs costs and no price of {model!r} is known; give models.{model}.price, "
                     "or report cost_usd with each feedback: units without a cost are left out"
                 )
                 yield Finding(("experiments", name, "candidates", index), message, "warning")
+
+
+def _unpriced(name: str, document: Document) -> list[str]:
+    """The models behind a name whose price nobody knows."""
+    models = document.models_behind(name)
+    return [each for each in models if list_price(each, document.models[each]) is None]
 
 
 def _spending(document: Document) -> Iterator[Finding]:
@@ -280,11 +276,9 @@ def _spending(document: Document) -> Iterator[Finding]:
             message = f"usd_per_day needs a price and none of {name!r} is known; give models.{name}.price"
             yield Finding(("models", name), message)
     for name, task in document.tasks.items():
-        champion = default_of(name, document)
-        model_of = document.models.get(champion)
-        if task.budget is not None and model_of is not None and list_price(champion, model_of) is None:
+        for model_of in _unpriced(default_of(name, document), document) if task.budget is not None else ():
             message = (
-                f"the budget needs a price and none of {champion!r} is known; give models.{champion}.price"
+                f"the budget needs a price and none of {model_of!r} is known; give models.{model_of}.price"
             )
             yield Finding(("tasks", name, "budget"), message)
 
@@ -294,8 +288,7 @@ def _ceilings(document: Document) -> Iterator[Finding]:
     for task in document.tasks:
         most_usd, stated_by = ceiling(task, document)
         for name in _models_of(task, document) if most_usd is not None else ():
-            model = document.models.get(name)
-            if model is not None and list_price(name, model) is None:
+            if list_price(name, document.models[name]) is None:
                 message = (
                     f"max_cost_usd == {most_usd:g} needs prices and none of {name!r}, which task {task!r} uses, "
                     f"is known; give models.{name}.price"
@@ -307,7 +300,8 @@ def _models_of(task: str, document: Document) -> tuple[str, ...]:
     """What a task is served by: its champion, its fallbacks, the candidates of its experiments."""
     drafted = [each.candidates for each in document.experiments.values() if each.task == task]
     candidates = [name for names in drafted for name in names]
-    return tuple(dict.fromkeys((default_of(task, document), *fallbacks_of(task, document), *candidates)))
+    names = (default_of(task, document), *fallbacks_of(task, document), *candidates)
+    return tuple(dict.fromkeys(model for name in names for model in document.models_behind(name)))
 
 
 def _why_cost(experiment: Experiment) -> str:
@@ -337,6 +331,6 @@ def default_of(task: str, document: Document) -> str:
 
 
 _CHECKS: tuple[Callable[[Document], Iterator[Finding]], ...] = (
-    _models, _reserved, _fallbacks, _tasks, _keywords, _routes, _copied_to_people, _mix, _one_provider, _residency,
-    _classifier, _experiments, _bounds, _prices, _spending, _ceilings,
+    _models, check_policies, _reserved, _fallbacks, _tasks, _keywords, _routes, _copied_to_people, _mix, _one_provider,
+    _residency,    _classifier, _experiments, _bounds, _prices, _spending, _ceilings,
 )  # fmt: skip

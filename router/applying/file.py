@@ -7,8 +7,9 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from router.applying.checks import Finding, check_document
+from router.applying.checks import check_document
 from router.applying.classifier_file import with_classifier
+from router.applying.findings import Finding
 from router.applying.mending import mended
 from router.applying.messages import field_text, message_of, sharpened
 from router.applying.nodes import START, Flaw, Loc, Parsed, Place, parse_yaml
@@ -142,7 +143,7 @@ class _Desk:
             return Document.model_validate(self._parsed.value)
         except ValidationError as error:
             self._add_errors(error.errors(include_url=False))
-        if self._broken & {("models",), ("tasks",)}:  # what names them cannot be judged
+        if self._broken & {("models",), ("policies",), ("tasks",)}:  # what names them cannot be judged
             return None
         broken = list(self._broken)
         for _ in range(_MENDINGS):

@@ -9,6 +9,11 @@ _MODELS = (STAND_IN + "one-model", STAND_IN + "another-model")
 _TASK = STAND_IN + "a-task"
 _NEEDED: Mapping[str, Mapping[str, object]] = {
     "models": {"base_url": "http://localhost"},
+    "policies": {
+        "chooses": list(_MODELS),
+        "otherwise": _MODELS[0],
+        "rules": [{"when": {"latency": "batch"}, "model": _MODELS[0]}],
+    },
     "tasks": {},
     "experiments": {"task": _TASK, "candidates": list(_MODELS)},
 }
@@ -44,6 +49,7 @@ def _mend(section: dict[str, object], needed: Mapping[str, object], loc: Loc) ->
     name = str(loc[1])
     entry = section.pop(name, None)
     if len(loc) > 2 and isinstance(entry, dict):
-        section[name] = {**needed, **{key: each for key, each in entry.items() if key != loc[2]}}
+        kept = {key: each for key, each in entry.items() if key != loc[2]}
+        section[name] = {**needed, **kept} if "rules" not in needed else dict(needed)
     elif "task" not in needed and entry is not None and entry != needed:
         section[name] = dict(needed)

@@ -172,7 +172,7 @@ def _refusals(document: Document, state: State, rows: dict[str, RouteRow]) -> li
         items.append(PlanItem("refuse", "classifier", detail))
     for task in sorted(relevant_tasks(document) & rows.keys()):
         model = rows[task].model
-        if model and model not in document.models:
+        if model and not document.serves(model):
             detail = (
                 f"is removed and still the champion of {task}; set another (pointsman set-route {task} MODEL)"
             )
@@ -189,7 +189,7 @@ def _taken_from(row: ExperimentRow, document: Document) -> list[PlanItem]:
     items = [
         PlanItem("refuse", f"model {name}", f"is removed and still a candidate of {row.name}; stop it first")
         for name in definition.candidates
-        if name not in document.models
+        if not document.serves(name)
     ]
     if definition.task not in document.tasks:
         detail = f"is removed and still under experiment {row.name}; stop it first"

@@ -32,6 +32,7 @@ def setting_items(old: Document | None, new: Document) -> list[PlanItem]:
     before = old.models if old else {}
     return [
         *_section_items("model", before, new.models, frozenset()),
+        *_section_items("policy", old.policies if old else {}, new.policies, frozenset()),
         *_document_items(old, new),
         *_classifier_items(old.classifier if old else None, new.classifier),
         *_section_items("task", old.tasks if old else {}, new.tasks, frozenset({"default"})),
@@ -61,7 +62,7 @@ def _section_items(
 def _document_items(old: Document | None, new: Document) -> list[PlanItem]:
     if old is None:
         return []
-    sections = frozenset({"models", "default", "tasks", "classifier", "experiments"})
+    sections = frozenset({"models", "policies", "default", "tasks", "classifier", "experiments"})
     changed = differences(old, new, sections)
     return [PlanItem("change", "settings of all tasks", "; ".join(changed))] if changed else []
 

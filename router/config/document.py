@@ -15,6 +15,7 @@ from router.config.availability import Cooldown, Retries, Seconds
 from router.config.classifier import Classifier
 from router.config.conditions import MAX_ROUTES, Rule
 from router.config.model import Model
+from router.config.policy import MAX_POLICIES, Policy
 from router.config.task import Task
 
 MAX_MODELS, MAX_TASKS, MAX_EXPERIMENTS = 500, 2_000, 2_000
@@ -25,6 +26,8 @@ class Document(Declared):
     """A whole configuration file."""
 
     models: dict[Name, Model] = Field(min_length=1, max_length=MAX_MODELS)
+    policies: dict[Name, Policy] = Field(default_factory=dict, max_length=MAX_POLICIES)
+    """What chooses a model for each request, and stands wherever a champion or a candidate is named."""
     default: Name
     """Model of requests whose task is unknown."""
     fallbacks: tuple[Name, ...] = ()
@@ -44,6 +47,15 @@ class Document(Declared):
     )
     """Expected share of the decisions of each tier."""
     experiments: dict[ExperimentName, Experiment] = Field(default_factory=dict, max_length=MAX_EXPERIMENTS)
+
+    def serves(self, name: str) -> bool:
+        """Whether requests can be sent to this name: a model's or a policy's."""
+        return name in self.models or name in self.policies
+
+    def models_behind(self, name: str) -> tuple[str, ...]:
+        """The declared models that answer for a name: itself, or those that a policy chooses from."""
+        policy = self.policies.get(name)
+        return tuple(each for each in (policy.chooses if policy else (name,)) if each in self.models)
 
     @model_validator(mode="after")
     def _mix_is_whole(self) -> "Document":

@@ -12,15 +12,12 @@ from dataclasses import replace
 from router.config.model import Model
 from router.config.prices import ListPrice
 from router.deciding.needs import FLAGS, Needs, speaks
-from router.deciding.snapshot import TaskRoute
+from router.deciding.snapshot import Snapshot, TaskRoute
 from router.errors import InvalidRequest
 
 ANSWER_TOKENS = 1_000
 """Length of an answer whose request names no longest one, where its cost is held against a ceiling."""
 _WORDS_FOR = {"tools": "tools", "vision": "vision", "audio": "audio", "json_mode": "JSON mode"}
-
-Models = Mapping[str, Model]
-Prices = Mapping[str, ListPrice | None]
 
 
 def lacking(model: Model, price: ListPrice | None, needs: Needs) -> str:
@@ -84,20 +81,32 @@ def estimated_usd(model: Model, price: ListPrice | None, needs: Needs) -> float 
     return price.cost_usd(needs.input_tokens or 0, asked)
 
 
-def check_able(name: str, models: Models, prices: Prices, needs: Needs) -> None:
+def lacking_here(name: str, snapshot: Snapshot, needs: Needs) -> str:
+    """What a model lacks for a request, or a policy all whose models lack something; "" where it may serve it."""
+    policy = snapshot.policies.get(name)
+    if policy is None:
+        model = snapshot.models.get(name)
+        return "a declaration" if model is None else lacking(model, snapshot.prices.get(name), needs)
+    lacks = {each: lacking_here(each, snapshot, needs) for each in policy.chooses}
+    if not all(lacks.values()):
+        return ""
+    return "a model that can serve it: " + "; ".join(f"{each} lacks {what}" for each, what in lacks.items())
+
+
+def check_able(name: str, snapshot: Snapshot, needs: Needs) -> None:
     """Raise InvalidRequest where a model that the request names itself cannot serve it."""
-    missing = lacking(models[name], prices.get(name), needs)
+    missing = lacking_here(name, snapshot, needs)
     if missing:
         raise InvalidRequest(
             f"model {name!r} lacks {missing}; name another, or leave it to the task", "model"
         )
 
 
-def first_able(names: Sequence[str], models: Models, prices: Prices, needs: Needs) -> str:
+def first_able(names: Sequence[str], snapshot: Snapshot, needs: Needs) -> str:
     """The first of some models that may serve a request; raises InvalidRequest where none may."""
     lacks: dict[str, str] = {}
     for name in names:
-        lacks[name] = lacking(models[name], prices.get(name), needs)
+        lacks[name] = lacking_here(name, snapshot, needs)
         if not lacks[name]:
             return name
     raise InvalidRequest(f"no model of the tier can serve this request: {_shown(lacks)}", "needs")
@@ -108,7 +117,7 @@ class Narrowed:
 
     __slots__ = ("lacks", "route")
 
-    def __init__(self, route: TaskRoute, models: Models, prices: Prices, needs: Needs) -> None:
+    def __init__(self, route: TaskRoute, snapshot: Snapshot, needs: Needs) -> None:
         """Raises InvalidRequest where no model of the task may serve the request."""
         experiment = route.experiment
         live = _live(route)
@@ -116,7 +125,7 @@ class Narrowed:
         self.lacks: dict[str, str] = {}
         """What each model lacks that is not able."""
         for name in dict.fromkeys((route.champion, *route.fallbacks, *live, *ended)):
-            missing = lacking(models[name], prices.get(name), needs) if name in models else "a declaration"
+            missing = lacking_here(name, snapshot, needs)
             if missing:
                 self.lacks[name] = missing
         self.route = route

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from router.config.conditions import Rule
-from router.deciding.choose import Decision, RouteRequest, looked_at, under_ceiling
+from router.deciding.choose import Decision, RouteRequest
 from router.deciding.conditional import Said, holds
 from router.deciding.eligibility import estimated_usd, lacking
 from router.deciding.needs import Needs
+from router.deciding.place import looked_at, under_ceiling
 from router.deciding.snapshot import ExperimentRoute, Snapshot, TaskRoute
 
 _NOTHING = Needs()
@@ -26,6 +27,7 @@ def considered(snapshot: Snapshot, request: RouteRequest, decision: Decision) ->
         *_asked(request),
         *_ceiling(route, asked),
         *_rules(snapshot, request, decision.task),
+        *_policies(snapshot, request, decision),
         *_models(snapshot, route, under_ceiling(route, asked) or _NOTHING, decision.model),
         *_experiment(route.experiment),
         f"{decision.model} serves, reason {decision.reason}: {decision.explanation}",
@@ -90,6 +92,19 @@ def _models(snapshot: Snapshot, route: TaskRoute, needs: Needs, served: str) -> 
             ("fallback", name in route.fallbacks),
         ) if has]  # fmt: skip
         yield f"{name} ({', '.join(roles) or 'named'}): {f'lacks {missing}' if missing else 'able'}{about}"
+
+
+def _policies(snapshot: Snapshot, request: RouteRequest, decision: Decision) -> Iterator[str]:
+    """What each policy was asked that could have served, and what it chose."""
+    for name, chosen in (decision.choices or {}).items():
+        settings = snapshot.document.policies.get(name)
+        if settings is None:
+            continue
+        asked = "looks at the request"
+        if settings.ask is not None:
+            told = ", ".join(key for key in settings.ask.metadata if key in request.metadata) or "none"
+            asked = f"was asked with task, needs, {len(request.text)} characters of text, metadata {told}"
+        yield f"policy {name} (of {', '.join(settings.chooses)}) {asked}; {chosen.words}"
 
 
 def _experiment(experiment: ExperimentRoute | None) -> Iterator[str]:

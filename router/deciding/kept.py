@@ -100,4 +100,4 @@ class KeptConversations:
 
 def kept(placement: Placement, model: str) -> Placement:
     """The same request, answered by the conversation's model outside every experiment."""
-    return Placement(placement.route, placement.found, model, "kept")
+    return Placement(placement.route, placement.found, model, "kept", choices=placement.choices)

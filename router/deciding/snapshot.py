@@ -13,6 +13,7 @@ from router.config.model import Model
 from router.config.prices import ListPrice, list_price
 from router.deciding.classified import asks, judge_of
 from router.deciding.conditional import Conditional
+from router.deciding.policy import PolicyRoute, laid_out
 from router.deciding.tasks import DEFAULT_TASK, TaskRules
 from storage.records import ExperimentRow, RouteRow, State
 
@@ -87,8 +88,13 @@ class Snapshot:
     prices: Mapping[str, ListPrice | None]
     """By model; looked up beforehand, so that no request waits for it."""
     conditional: Conditional
+    policies: Mapping[str, PolicyRoute]
+    asks_policies: bool
+    """Whether a policy is a server that must be asked before the choice."""
+    reads_text: bool
+    """Whether a request's text must be found in its body: a rule, a classifier or a policy reads it."""
     screens: bool
-    """Whether what a request asks of a model must be read from its body: a model, a rule or a ceiling speaks of it."""
+    """Whether what a request asks of a model must be looked at: a model, a rule, a ceiling or a policy does."""
     definitions: Mapping[int, Experiment]
     """Definitions of all experiments by id, ended ones too: feedback is checked against them."""
     state: State
@@ -103,7 +109,7 @@ def build_snapshot(state: State) -> Snapshot:
     champions = {route.task: route for route in state.routes}
     epochs = {epoch.experiment_id: epoch for epoch in state.epochs}
     live = {
-        row.definition.task: _experiment(row, epochs[row.id])
+        row.definition.task: _experiment(row, epochs[row.id], document)
         for row in state.experiments
         if row.state in LIVE and row.id in epochs
     }
@@ -117,22 +123,29 @@ def build_snapshot(state: State) -> Snapshot:
             tiers[model.tier] = (*tiers.get(model.tier, ()), name)
     conditional = Conditional(document.routes)
     matches = {task: settings.match for task, settings in document.tasks.items() if settings.match}
+    policies = laid_out(document.policies)
+    asks_policies = any(policy.rules is None for policy in policies.values())
+    rules = TaskRules(
+        tuple(document.tasks),
+        matches,
+        judge_of(document.classifier, tuple(document.tasks)),
+        asks(document),
+    )
     return Snapshot(
         version=state.version,
         tasks=tasks,
         default=_task(DEFAULT_TASK, document, champions, None),
-        rules=TaskRules(
-            tuple(document.tasks),
-            matches,
-            judge_of(document.classifier, tuple(document.tasks)),
-            asks(document),
-        ),
+        rules=rules,
         models=document.models,
         tiers=tiers,
         tier_of={name: model.tier or 0 for name, model in document.models.items()},
         prices={name: list_price(name, model) for name, model in document.models.items()},
         conditional=conditional,
+        policies=policies,
+        asks_policies=asks_policies,
+        reads_text=rules.reads_text or asks_policies,
         screens=conditional.counts_tokens
+        or any(policy.rules is None or policy.rules.counts_tokens for policy in policies.values())
         or any(map(_is_bounded, document.models.values()))
         or any(task.max_cost_usd is not None for task in document.tasks.values()),
         definitions={row.id: row.definition for row in state.experiments},
@@ -148,10 +161,10 @@ def _is_bounded(model: Model) -> bool:
 
 
 def champion_of(task: str, document: Document, champions: Mapping[str, RouteRow]) -> str:
-    """The model that serves a task outside experiments: its own champion, else a parent's, else the default's."""
+    """Who serves a task outside experiments: its own champion, else a parent's, else the default's."""
     for name in (*(ancestors(task) if task != DEFAULT_TASK else ()), DEFAULT_TASK):
         row = champions.get(name)
-        if row is not None and row.model in document.models:
+        if row is not None and document.serves(row.model):
             return row.model
     return document.default
 
@@ -187,19 +200,21 @@ def _ended(state: State, document: Document) -> dict[str, tuple[EndedRoute, ...]
     for row in sorted(rows, key=lambda row: row.ended_at_ms or 0, reverse=True):
         before = found.get(row.definition.task, ())
         if row.definition.unit == "conversation" and len(before) < MOST_ENDED:
-            models = tuple(name if name in document.models else None for name in row.definition.candidates)
+            models = tuple(name if document.serves(name) else None for name in row.definition.candidates)
             ended = EndedRoute(row.id, row.ended_at_ms or 0, models, frozenset(row.dropped))
             found[row.definition.task] = (*before, ended)
     return found
 
 
-def _copies(row: ExperimentRow) -> tuple[int, ...]:
+def _copies(row: ExperimentRow, document: Document) -> tuple[int, ...]:
+    """Arms that answer copies: models only, whatever a later configuration calls by their names."""
     if row.definition.mode != "shadow":
         return ()
-    return tuple(arm for arm in range(1, len(row.definition.candidates)) if arm not in row.dropped)
+    named = enumerate(row.definition.candidates)
+    return tuple(arm for arm, name in named if arm and arm not in row.dropped and name in document.models)
 
 
-def _experiment(row: ExperimentRow, epoch: Epoch) -> ExperimentRoute:
+def _experiment(row: ExperimentRow, epoch: Epoch, document: Document) -> ExperimentRoute:
     definition = row.definition
     return ExperimentRoute(
         id=row.id,
@@ -216,5 +231,5 @@ def _experiment(row: ExperimentRow, epoch: Epoch) -> ExperimentRoute:
         boundaries=cumulative(epoch.shares),
         configured=definition.starting_shares,
         configured_boundaries=cumulative(definition.starting_shares),
-        copies=_copies(row),
+        copies=_copies(row, document),
     )

@@ -192,7 +192,7 @@ class Control:
         document = _document(state)
         if task != DEFAULT_TASK and task not in document.tasks:
             raise NotFound(f"task {task[:100]!r} is not declared; declare it in the configuration first")
-        if model not in document.models:
+        if not document.serves(model):
             raise InvalidRequest(f"model {model[:100]!r} is not declared in the configuration", "model")
         route, old = self._route(state, task, model, "hand", actor)
         if expected_version is not None and expected_version != route.version:
@@ -315,7 +315,7 @@ def _document(state: State) -> Document:
 def _check_declared(definition: Experiment, document: Document) -> None:
     if definition.task not in document.tasks:
         raise InvalidRequest(f"task {definition.task!r} is not declared in the configuration", "task")
-    unknown = [name for name in definition.candidates if name not in document.models]
+    unknown = [name for name in definition.candidates if not document.serves(name)]
     if unknown:
         raise InvalidRequest(f"candidate {unknown[0]!r} is not declared in the configuration", "candidates")
 
@@ -332,6 +332,8 @@ def _check_shadow(definition: Experiment, state: State) -> None:
             f"{definition.task!r}, which is {champion!r}; make the champion the control"
         )
     for name in definition.candidates[1:]:
+        if name in document.policies:
+            raise Conflict(f"{name!r} is a policy, and mode shadow sends copies to models; use another mode")
         if list_price(name, document.models[name]) is None:
             raise Conflict(
                 f"no price of {name!r} is known, so shadow_usd_per_day could not be kept; give models.{name}.price"

@@ -10,15 +10,23 @@ UNPRICED_USD = 1e-3
 
 
 def list_costs(definition: Experiment, document: Document) -> tuple[float, ...]:
-    """Expected cost of a typical call by the price list; an unpriced candidate counts as the mean of the others."""
-    prices = [
-        list_price(name, document.models[name]) if name in document.models else None
-        for name in definition.candidates
-    ]
-    known = [
-        None if price is None else price.cost_usd(TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS)
-        for price in prices
-    ]
+    """Expected cost of a typical call by the price list; an unpriced candidate counts as the mean of the others.
+
+    A policy lies between its models, nobody knows where before its first calls: it counts as their mean.
+    """
+    known = [_typical_usd(name, document) for name in definition.candidates]
     paid = [cost for cost in known if cost]
     typical = sum(paid) / len(paid) if paid else UNPRICED_USD
     return tuple(typical if cost is None else max(cost, typical * 1e-6) for cost in known)
+
+
+def _typical_usd(name: str, document: Document) -> float | None:
+    """What a typical call of a candidate costs, None where a price is unknown."""
+    models = document.models_behind(name)
+    prices = [list_price(each, document.models[each]) for each in models]
+    costs = [
+        None if price is None else price.cost_usd(TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS)
+        for price in prices
+    ]
+    priced = [cost for cost in costs if cost is not None]
+    return sum(priced) / len(priced) if priced and len(priced) == len(costs) else None

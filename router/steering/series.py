@@ -1,5 +1,8 @@
 """Versions of an experiment's candidates: what the configuration says they cost, and which models they are.
 
+A policy is what it chooses by and what it chooses from: its version follows its rules or its server's address, its
+models and their prices. What a server behind an address has learned meanwhile nobody here can see.
+
 When a price changes, costs before and after are not compared; when a model is another one behind the same
 name, a holdback starts its watch anew and any other experiment says so.
 """
@@ -14,11 +17,22 @@ from router.config.document import Document
 from router.config.model import Model
 from router.config.prices import ListPrice, list_price
 
+_SAYS_NOTHING: dict[str, bool | set[str]] = {"description": True, "ask": {"deadline_ms", "cache"}}
+"""Of a policy: what does not change what it would choose, given an answer."""
+
 
 def price_version(definition: Experiment, document: Document) -> str:
     """A digest of the candidates' prices; unknown prices count as a version of their own."""
-    models = [(name, document.models.get(name)) for name in definition.candidates]
-    return _digest(["unknown" if model is None else _priced(name, model) for name, model in models])
+    return _digest([_price_of(candidate, document) for candidate in definition.candidates])
+
+
+def _price_of(candidate: str, document: Document) -> str:
+    """The version of a candidate's price; of a policy those of all its models."""
+    policy = document.policies.get(candidate)
+    if policy is not None:
+        return _digest([_price_of(name, document) for name in policy.chooses])
+    model = document.models.get(candidate)
+    return "unknown" if model is None else _priced(candidate, model)
 
 
 def _priced(name: str, model: Model) -> str:
@@ -49,11 +63,17 @@ def model_version(definition: Experiment, document: Document) -> str:
 
     One digest a candidate, joined by slashes, so that the report can name the one that changed.
     """
-    models = [(name, document.models.get(name)) for name in definition.candidates]
-    return "/".join(
-        _digest(() if model is None else (model.provider, model.base_url, model.model or name), size=4)
-        for name, model in models
-    )
+    return "/".join(_digest(_answering(name, document), size=4) for name in definition.candidates)
+
+
+def _answering(name: str, document: Document) -> tuple[str, ...]:
+    """Who answers for a candidate; for a policy its models, and what it chooses by."""
+    policy = document.policies.get(name)
+    if policy is not None:
+        models = [part for each in policy.chooses for part in _answering(each, document)]
+        return (policy.model_dump_json(exclude=_SAYS_NOTHING), *models)
+    model = document.models.get(name)
+    return () if model is None else (model.provider, model.base_url, model.model or name)
 
 
 def follow_on(newest: Epoch, prices: str, models: str) -> tuple[int, int]:

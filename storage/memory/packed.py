@@ -1,6 +1,6 @@
 """Rows of the ledger, packed: a million pairs must fit in memory beside a simulation.
 
-A decision takes 72 bytes, a logged value 63 and a unit row 107, a fraction of what the objects take, and the garbage
+A decision takes 80 bytes, a logged value 63 and a unit row 107, a fraction of what the objects take, and the garbage
 collector walks none of it. Texts that repeat (tasks, models, metrics) are kept once.
 """
 
@@ -14,7 +14,7 @@ from experiments.evidence.units import NO_METRICS, UnitRow
 from storage.records import DecisionRow, FeedbackRow, FeedbackState
 from storage.staging import LogEntry
 
-_DECISION = Struct("<qqIH16sIIIdBdI")
+_DECISION = Struct("<qqIH16sIIIdBdId")
 _ENTRY = Struct("<qqIH16sIdBqq")
 _UNIT = Struct("<IHq5Id2Idqd")
 _STATES = tuple(FeedbackState)
@@ -64,6 +64,7 @@ class Decisions:
             number, row.experiment_id, row.epoch, row.arm, row.unit, texts[row.task], texts[row.model],
             texts[row.reason], row.propensity, row.degraded, nan if row.covariate is None else row.covariate,
             texts[row.found],
+            nan if row.predicted is None else row.predicted,
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[DecisionRow]:
@@ -82,10 +83,12 @@ class Decisions:
                 degraded,
                 covariate,
                 found,
+                predicted,
             ) = fields
             yield DecisionRow(
                 number, experiment, epoch, arm, unit, texts[task], texts[model], texts[reason], propensity,
                 bool(degraded), None if isnan(covariate) else covariate, texts[found],
+                None if isnan(predicted) else predicted,
             )  # fmt: skip
 
 

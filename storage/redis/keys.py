@@ -8,7 +8,7 @@ import re
 from typing import Literal
 
 PREFIX = "pm"
-VERSION = 2
+VERSION = 3
 """Version of the keys and of what they hold; in the field `schema` of `meta`."""
 
 StateName = Literal[

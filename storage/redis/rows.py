@@ -209,6 +209,7 @@ def decision_text(row: DecisionRow) -> str:
             row.degraded,
             row.covariate,
             row.found,
+            row.predicted,
         ]
     )
 

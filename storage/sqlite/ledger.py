@@ -40,7 +40,7 @@ _ADD_TRAFFIC = """
 """
 _PUT_UNIT = "INSERT OR REPLACE INTO units VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_EFFECT = "INSERT OR REPLACE INTO effects VALUES (?, ?, ?, ?, ?)"
-_ADD_DECISION = "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_DECISION = "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_CALL = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_FEEDBACK = """
     INSERT INTO feedback (number, experiment_id, epoch, arm, unit, metric, value, state,
@@ -127,6 +127,7 @@ def _decision_values(row: DecisionRow) -> tuple[object, ...]:
         row.degraded,
         row.covariate,
         row.found,
+        row.predicted,
     )
 
 

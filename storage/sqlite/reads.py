@@ -93,8 +93,8 @@ class SqliteReads:
 
 def decision_row(row: Row) -> DecisionRow:
     """A row of `decisions`."""
-    *rest, degraded, covariate, found = row
-    values: Row = (*rest, bool(degraded), covariate, found)
+    *rest, degraded, covariate, found, predicted = row
+    values: Row = (*rest, bool(degraded), covariate, found, predicted)
     return DecisionRow(*values)
 
 

@@ -4,7 +4,7 @@ import sqlite3
 
 from storage.errors import StoreIncompatible
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 1_347_240_270  # "PMAN", in the file's header
 
 TABLES = (
@@ -130,7 +130,8 @@ TABLES = (
         propensity REAL NOT NULL,
         degraded INTEGER NOT NULL,
         covariate REAL,
-        found TEXT NOT NULL
+        found TEXT NOT NULL,
+        predicted REAL
     )
     """,
     """

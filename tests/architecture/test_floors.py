@@ -33,8 +33,8 @@ ROOMS = {
 """Rooms of the floors that have several, each using only rooms before it."""
 LIGHT = (
     "definition/experiment", "definition/first_shares", "definition/assignment", "definition/lifecycle",
-    "evidence/epochs", "evidence/latency", "evidence/pairs", "evidence/units", "inference/ebh", "planning/days",
-    "verdict/progress",
+    "evidence/epochs", "evidence/latency", "evidence/pairs", "evidence/predictions", "evidence/units",
+    "inference/ebh", "planning/days", "verdict/progress",
 )  # fmt: skip
 """Modules of `experiments` that serving workers import: they need no numpy."""
 CORE_MAY_NOT = {"time", "random", "os", "socket", "subprocess", "threading", "sqlite3", "datetime", "asyncio"}

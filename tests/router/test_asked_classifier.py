@@ -4,60 +4,24 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 
 import pytest
 
-from router.classifying.asked import FAILURES, REST_MS, AskedClassifier
+from router.classifying.asked import AskedClassifier
 from router.classifying.guess import Guess
 from router.deciding.choose import RouteRequest
+from router.transport.asked import FAILURES, REST_MS
 from tests.router.worlds import HandClock, document, world
+from tests.servers.oracle import Oracle
 
-Answer = Callable[[str], tuple[int, bytes]]
 RIGHT = json.dumps({"task": "support/billing", "confidence": 0.9}).encode()
-
-
-class Oracle:
-    """A server that answers as told, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.answer: Answer = lambda _: (200, RIGHT)
-        oracle = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                text = json.loads(self.rfile.read(int(self.headers["content-length"])))["text"]
-                oracle.asked.append(text)
-                status, body = oracle.answer(text)
-                self.send_response(status)
-                if status == 307:
-                    self.send_header("location", oracle.url + "/elsewhere")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Close the server."""
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture
 def oracle() -> Iterator[Oracle]:
     """A running server."""
-    made = Oracle()
+    made = Oracle(RIGHT, "text")
     yield made
     made.stop()
 
@@ -159,7 +123,7 @@ def test_after_its_rest_a_server_is_asked_again(
 
 def test_a_server_that_is_not_there_is_no_error(clock: HandClock) -> None:
     """The default serves."""
-    gone = Oracle()
+    gone = Oracle(RIGHT)
     gone.stop()
     nowhere = AskedClassifier(gone.url, 500, 10, clock)
     assert nowhere.guess("a") is None

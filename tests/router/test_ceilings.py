@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from router.applying.checks import check_document
 from router.config.document import Document
-from router.deciding.choose import Decision, RouteRequest, place
+from router.deciding.choose import Decision, RouteRequest
 from router.deciding.eligibility import estimated_usd, lacking
 from router.deciding.explained import considered
 from router.deciding.needs import Needs, within_ceiling
+from router.deciding.place import place
 from router.errors import InvalidRequest
 from tests.router.worlds import World, document, experiment, model, world
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from router.deciding.choose import EXPLANATIONS, RouteRequest, choose, place
+from router.deciding.choose import EXPLANATIONS, RouteRequest, choose
+from router.deciding.place import place
 from router.errors import InvalidRequest
 from storage.records import Assignment
 from tests.router.worlds import SIGNER, START_MS, World, document, experiment, world

@@ -18,6 +18,7 @@ from router.config.classifier import Classifier
 from router.config.conditions import Condition, Rule, When
 from router.config.document import Document
 from router.config.model import Deployment, Model
+from router.config.policy import Ask, Policy, PolicyRule
 from router.config.price import Price, PriceTier
 from router.config.task import Match, Task
 
@@ -31,6 +32,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`tasks.<name>.budget`": Budget,
     "`cooldown`": Cooldown,
     "`models.<name>`": Model,
+    "`policies.<name>`": Policy,
+    "`policies.<name>.rules[]`": PolicyRule,
+    "`policies.<name>.ask`": Ask,
     "`models.<name>.price`": Price,
     "`models.<name>.price.tiers[]`": PriceTier,
     "`tasks.<name>`": Task,

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from router.config.model import Model
 from router.config.prices import priced
-from router.deciding.choose import Decision, RouteRequest, choose, place
+from router.deciding.choose import Decision, RouteRequest, choose
 from router.deciding.eligibility import estimated_usd, lacking
 from router.deciding.explained import considered
 from router.deciding.needs import Needs
+from router.deciding.place import place
 from router.errors import InvalidRequest
 from tests.router.worlds import SIGNER, START_MS, World, document, experiment, model, world
 
