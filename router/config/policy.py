@@ -61,7 +61,7 @@ class Policy(Declared):
     @model_validator(mode="after")
     def _whole(self) -> "Policy":
         if (self.rules is None) == (self.ask is None):
-            raise ValueError("a policy needs either rules or ask: what it chooses by")
+            raise ValueError("a policy needs either rules or ask; state one of them")
         if len(set(self.chooses)) < len(self.chooses):
             raise ValueError("chooses names a model twice; name each once")
         shown = ", ".join(self.chooses)
