@@ -21,6 +21,11 @@ class Chain:
         """Whether no model is waiting."""
         return not self._waiting
 
+    @property
+    def following(self) -> str | None:
+        """Who would be next."""
+        return self._waiting[0] if self._waiting else None
+
     def next(self) -> str | None:
         """The next model."""
         if not self._waiting:

@@ -10,16 +10,20 @@ from typing import Literal, get_args
 
 from router.availability.balancing import UNKNOWN_USD, Stand, picked, usual_usd
 from router.availability.health import Draw, Health
+from router.availability.hedging import HedgePurse
 from router.availability.quotas import NOTHING, Need, Ticket
 from router.availability.retrying import RetryPurse
 from router.availability.sites import Served, Site, served
 from router.availability.terms import Terms, terms_of
-from router.config.availability import Cooldown
+from router.config.availability import Cooldown, Usual
 from router.deciding.snapshot import Snapshot
 
-Kind = Literal["retries", "moves", "fallbacks", "pauses", "over_quota", "over_budget", "shed"]
+Kind = Literal[
+    "retries", "moves", "fallbacks", "pauses", "over_quota", "over_budget", "shed", "hedges", "hedges_won"
+]
 """What is counted: retries at a model, moves to another deployment, fallbacks to another model, pauses begun,
-models passed over for a quota, requests that found a budget spent, requests refused because too many ran."""
+models passed over for a quota, requests that found a budget spent, requests refused because too many ran,
+second attempts beside slow ones, those of them that answered first."""
 NOT_THEIR_FAULT = frozenset(
     {
         "not_configured",
@@ -59,6 +63,10 @@ class Visit:
         if code not in NOT_THEIR_FAULT:
             self._fleet.blame(self._stand.health, now_s, retry_after_s)
 
+    def outrun(self, now_s: float) -> None:
+        """An attempt beside it answered first."""
+        self._stand.health.outrun(now_s - self.began_s, self.streamed)
+
     def used(self, tokens: int, usd: float | None) -> None:
         """What it used, as far as it is known."""
         self._used = Need(tokens, usd or 0.0)
@@ -76,6 +84,7 @@ class Fleet:
     def __init__(self, draw: Draw | None = None) -> None:
         self.draw = draw or SystemRandom().random
         self.purse = RetryPurse()
+        self._hedges: dict[str, HedgePurse] = {}
         self.counts: dict[Kind, int] = dict.fromkeys(get_args(Kind), 0)
         self._snapshot: Snapshot | None = None
         self._served: dict[str, Served] = {}
@@ -92,6 +101,7 @@ class Fleet:
         self._snapshot = snapshot
         self._served, self._stands, self._terms = {}, {}, {}
         self._rule = snapshot.document.cooldown
+        self._hedges = {task: purse for task, purse in self._hedges.items() if task in snapshot.tasks}
         self._turns = {name: turn for name, turn in self._turns.items() if name in snapshot.models}
         places = {name.partition("#")[0] for name, _ in self._health} & snapshot.models.keys()
         self._health = {
@@ -127,6 +137,14 @@ class Fleet:
             assert self._snapshot is not None
             found = self._terms[task] = terms_of(task, self._snapshot.document)
         return found
+
+    def hedge_purse(self, task: str) -> HedgePurse:
+        """The second attempts that a task has left."""
+        return self._hedges.setdefault(task, HedgePurse())
+
+    def usual_s(self, site: Site, usual: Usual, streamed: bool) -> float | None:
+        """The time within which so many of a site's answers came of late; None while too few are known."""
+        return self._health_of(site).within_s(usual, streamed)
 
     def pick(
         self, model: Served, left_out: Collection[str], now_s: float, streamed: bool, forced: bool = False

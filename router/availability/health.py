@@ -6,7 +6,8 @@ request probes it, and the others follow once it has answered. Time comes in as 
 
 from collections.abc import Callable
 
-from router.config.availability import Cooldown
+from router.availability.hedging import RecentTimes
+from router.config.availability import Cooldown, Usual
 
 Draw = Callable[[], float]
 """Uniform numbers from 0 to below 1."""
@@ -23,8 +24,8 @@ class Health:
     """State of one site."""
 
     __slots__ = (
-        "_attempts", "_failures", "_pauses", "_probed_by", "_row", "_window_s", "in_flight", "resting_until_s",
-        "speed_s",
+        "_attempts", "_failures", "_pauses", "_probed_by", "_recent", "_row", "_window_s", "in_flight",
+        "resting_until_s", "speed_s",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -38,6 +39,8 @@ class Health:
         self._window_s = 0.0
         self._pauses = 0
         self._probed_by: object | None = None
+        self._recent: dict[bool, RecentTimes] | None = None
+        """Times one by one, kept once somebody has asked for their quantiles; by kind as in `speed_s`."""
 
     def open(self, now_s: float) -> bool:
         """Whether the next request may come here."""
@@ -65,6 +68,21 @@ class Health:
         speed_s = self.speed_s
         before_s = speed_s.get(streamed, took_s)
         speed_s[streamed] = before_s + NEWEST * (took_s - before_s)
+        if self._recent is not None:
+            self._recent[streamed].add(took_s)
+
+    def outrun(self, took_s: float, streamed: bool) -> None:
+        """An attempt was cut without an answer after this time: its own would have been longer."""
+        before_s = self.speed_s.get(streamed, took_s)
+        self.speed_s[streamed] = max(before_s, before_s + NEWEST * (took_s - before_s))
+        if self._recent is not None:
+            self._recent[streamed].add(took_s)
+
+    def within_s(self, usual: Usual, streamed: bool) -> float | None:
+        """The time within which so many answers came of late; None while too few are known."""
+        if self._recent is None:
+            self._recent = {False: RecentTimes(), True: RecentTimes()}
+        return self._recent[streamed].within_s(usual)
 
     def failed(self, now_s: float, rule: Cooldown, draw: Draw, retry_after_s: float | None = None) -> bool:
         """A failure that is the site's own; True if a pause begins. An upstream may ask for one itself."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from experiments.definition.names import ancestors
-from router.config.availability import Budget, FallbacksOn, Timeouts
+from router.config.availability import Budget, FallbacksOn, Hedge, Timeouts
 from router.config.document import Document
 from router.config.task import Task
 from router.deciding.snapshot import ceiling
@@ -24,17 +24,19 @@ class Terms:
     """Most that one request may cost by the price list."""
     ceiling_of: str = ""
     """Task that states it."""
+    hedge: Hedge | None = None
 
 
 def terms_of(task: str, document: Document) -> Terms:
     """The terms of a task; each is the nearest parent's that states it."""
     retries, timeouts, fallbacks_on = document.retries, None, None
-    budget, budget_of = None, ""
+    budget, budget_of, hedge = None, "", None
     for name in reversed(ancestors(task)) if task != DEFAULT_TASK else ():
         settings = document.tasks.get(name, Task())
         retries = retries if settings.retries is None else settings.retries
         timeouts = settings.timeouts or timeouts
         fallbacks_on = settings.fallbacks_on or fallbacks_on
+        hedge = settings.hedge or hedge
         if settings.budget is not None:
             budget, budget_of = settings.budget, name
-    return Terms(retries, timeouts, fallbacks_on, budget, budget_of, *ceiling(task, document))
+    return Terms(retries, timeouts, fallbacks_on, budget, budget_of, *ceiling(task, document), hedge)

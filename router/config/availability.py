@@ -15,6 +15,9 @@ Dollars = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Retries = Annotated[int, Field(ge=0, le=5)]
 Balance = Literal["weighted", "round_robin", "least_busy", "lowest_latency", "cheapest"]
 Cause = Literal["context_overflow", "refusal", "rate_limited", "timeout", "error"]
+Usual = Literal["p90", "p95", "p99"]
+MOST_HEDGED = 0.2
+"""Largest share of hedged requests: beyond it a slow upstream would get the load that makes it slower."""
 
 
 class Timeouts(Declared):
@@ -60,6 +63,25 @@ class Budget(Declared):
     """Whether the money is spread over the day: by noon half of it and an hour's worth more may be spent."""
     then: Literal["cheapest", "refuse"] = "cheapest"
     """At the end of the money: the cheapest model of the task serves, or requests are refused with 429."""
+
+
+class Hedge(Declared):
+    """When a slow attempt gets a second one beside it; whichever answers first is the answer."""
+
+    after_s: Seconds | None = None
+    """Without an answer, or the first piece of a stream, for so long; with `after`, until enough is known for that."""
+    after: Usual | None = None
+    """Later than 90, 95 or 99 % of the deployment's recent answers came."""
+    to: Literal["deployment", "fallback"] = "deployment"
+    """Where the second attempt goes: to another deployment of the same model, or to the next fallback."""
+    share: Annotated[float, Field(gt=0, le=MOST_HEDGED, allow_inf_nan=False)] = 0.05
+    """Part of the task's requests that may be hedged at most."""
+
+    @model_validator(mode="after")
+    def _timed(self) -> "Hedge":
+        if self.after_s is None and self.after is None:
+            raise ValueError("hedge needs after_s or after; leave it out to have none")
+        return self
 
 
 class Cooldown(Declared):

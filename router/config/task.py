@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from experiments.definition.declared import Declared
 from experiments.definition.names import Name
-from router.config.availability import Budget, FallbacksOn, Retries, Seconds, Timeouts
+from router.config.availability import Budget, FallbacksOn, Hedge, Retries, Seconds, Timeouts
 
 MAX_COST_USD = 1e6
 """Largest ceiling of one request that a task or a caller may name."""
@@ -52,6 +52,8 @@ class Task(Declared):
     """Money that the task may spend."""
     max_cost_usd: Annotated[float, Field(gt=0, le=MAX_COST_USD, allow_inf_nan=False)] | None = None
     """Most that one request may cost by the price list; a caller's smaller `max_cost` goes before it."""
+    hedge: Hedge | None = None
+    """When a slow attempt gets a second one beside it; by default never."""
     match: Match | None = None
 
     @field_validator("fallbacks", mode="before")

@@ -12,7 +12,7 @@ import orjson
 
 from router.errors import StreamBroken
 from router.transport.transport import BrokenAnswer
-from router.upstream.account import Account
+from router.upstream.attempt import Attempt
 from router.upstream.call import Call
 from router.upstream.chat import MAX_CHOICES
 from router.upstream.events import Parser, broken_text
@@ -51,18 +51,18 @@ class OpenAIDecoder:
 class ChatEvents:
     """The events of one chat stream; see `router.upstream.events.Events`."""
 
-    def __init__(self, account: Account, call: Call, decoder: Decoder, parser: Parser | None = None) -> None:
+    def __init__(self, attempt: Attempt, call: Call, decoder: Decoder, parser: Parser | None = None) -> None:
         """Server-sent events, unless the dialect brings a parser of its own."""
         self.parser: Parser = parser or EventParser()
         self.begun = False
         self.done = False
         self.usage: Usage | None = None
         self.finish = ""
-        self._account = account
+        self._attempt = attempt
         self._call = call
         self._decoder = decoder
-        self._id = account.decision.id
-        self._model = account.model
+        self._id = attempt.decision.id
+        self._model = attempt.model
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._last: Chunk = {}
@@ -122,7 +122,7 @@ class ChatEvents:
         if finish is not None:
             self._finished.add(index)
             self.finish = self.finish or str(finish)
-        self._account.wrote(answer_characters(choice.get("delta")))
+        self._attempt.wrote(answer_characters(choice.get("delta")))
 
     def _last_chunk(self, usage: Usage, cost_usd: float | None) -> bytes:
         """The chunk that ends a stream with usage and cost: the upstream's own, or made after another one."""

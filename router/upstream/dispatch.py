@@ -9,13 +9,11 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from experiments.evidence.record import record
 from router.availability.chain import Chain
 from router.availability.fleet import Fleet
 from router.availability.quotas import Quotas
-from router.availability.sites import Site
 from router.availability.waits import Waits
 from router.deciding.choose import Decision
 from router.engine import Engine
@@ -28,7 +26,8 @@ from router.transport.transport import (
     Upstream,
     UpstreamStream,
 )
-from router.upstream.account import PRESENT, REFUSALS, Account, Monotonic, OnEnd, Presence
+from router.upstream.account import PRESENT, Account, OnEnd, Presence
+from router.upstream.attempt import Attempt, Monotonic
 from router.upstream.attempts import (
     AttemptFailed,
     content_refused,
@@ -43,11 +42,13 @@ from router.upstream.dialects.spoken import exchange_of
 from router.upstream.exchange import Exchange, Recipient, Untranslatable
 from router.upstream.handoff import Handoff, Spoken, is_taken
 from router.upstream.pursuit import Pursuit, Refused
+from router.upstream.race import Got
 from router.upstream.relay import Relay
+from router.upstream.replies import Completion
+from router.upstream.usage import Usage
 
 MAX_ERROR_BYTES = 64 * 1024
 _NONE: Mapping[str, str] = {}
-_Got = TypeVar("_Got")
 Secrets = Callable[[str], Mapping[str, str]]
 """What a site's upstream asks for beside or instead of a key, by the site's id."""
 
@@ -73,6 +74,9 @@ class Answer:
     model: str
     cost_usd: float | None
     fallback_from: str | None
+
+    def drop(self) -> None:
+        """It holds nothing that would have to be freed."""
 
 
 class Dispatcher:
@@ -109,8 +113,8 @@ class Dispatcher:
         with Account(self._engine, decision, call, self._monotonic, presence, self.on_end) as account:
             pursuit: Pursuit[Answer] = self._pursuit(account, call, streamed=False)
 
-            async def whole(site: Site, waits: Waits) -> Answer:
-                return await self._whole(account, call, site, waits, pursuit.chain)
+            async def whole(attempt: Attempt, waits: Waits) -> Answer:
+                return await self._whole(account, attempt, call, waits, pursuit.chain)
 
             answer = await pursuit.run(whole)
             account.settle(None)
@@ -121,119 +125,127 @@ class Dispatcher:
         with Account(self._engine, decision, call, self._monotonic, PRESENT, self.on_end) as account:
             pursuit: Pursuit[Relay] = self._pursuit(account, call, streamed=True)
 
-            async def begin(site: Site, waits: Waits) -> Relay:
-                return await self._begin(account, call, site, waits)
+            async def begin(attempt: Attempt, waits: Waits) -> Relay:
+                return await self._begin(account, attempt, call, waits)
 
             return await pursuit.run(begin)
 
-    def _pursuit(self, account: Account, call: Call, streamed: bool) -> Pursuit[_Got]:
+    def _pursuit(self, account: Account, call: Call, streamed: bool) -> Pursuit[Got]:
         self.fleet.follow(self._engine.snapshot)
         return Pursuit(
             account, self.fleet, self._quotas, self._usual, self._limits.attempt_share, streamed, call.route.needs,
             self._monotonic,
         )  # fmt: skip
 
-    async def _whole(self, account: Account, call: Call, site: Site, waits: Waits, chain: Chain) -> Answer:
+    async def _whole(
+        self, account: Account, attempt: Attempt, call: Call, waits: Waits, chain: Chain
+    ) -> Answer:
         """One attempt at a whole answer. A refusal is one, unless another model is named for refusals."""
-        exchange, target, body = self._prepare(account, call, site)
+        exchange, target, body = self._prepare(attempt, call)
+        site, clock = attempt.site, self._engine.clock
         try:
             reply = await self._transport.call(target, body, _deadlines(waits, waits.attempt_s))
             if reply.status == 200 or is_taken(site.model, reply.status):
-                answer = _answer(account, exchange, reply.body, self._engine.clock())
-                account.answered()
-                if account.finish in REFUSALS and chain.has("refusal"):
-                    raise Refused(content_refused(site.name), answer)
-                return answer
+                completion = exchange.read(reply.body, clock())
+                attempt.characters, attempt.finish = completion.characters, completion.finish
+                usage = attempt.charge(completion.usage)
+                if attempt.refused and chain.has("refusal"):
+                    attempt.replied()
+                    raise Refused(
+                        content_refused(site.name), _answer(account, attempt, exchange, completion, usage)
+                    )
+                attempt.answered()
+                return _answer(account, attempt, exchange, completion, usage)
         except TransportError as error:
-            raise _charged(account, error) from None
-        account.free()
+            raise _charged(attempt, error) from None
+        attempt.free()
         said = exchange.error(reply)
-        raise of_status(site.name, target, said.status, said.body, said.retry_after, self._engine.clock())
+        raise of_status(site.name, target, said.status, said.body, said.retry_after, clock())
 
-    async def _begin(self, account: Account, call: Call, site: Site, waits: Waits) -> Relay:
+    async def _begin(self, account: Account, attempt: Attempt, call: Call, waits: Waits) -> Relay:
         """One attempt at a stream, up to its first chunk; a stream that began may use all the time that is left."""
-        exchange, target, body = self._prepare(account, call, site)
+        exchange, target, body = self._prepare(attempt, call)
         if isinstance(exchange, Handoff):
-            return await self._begin_handoff(account, call, site, waits, (exchange, target, body))
+            return await self._begin_handoff(account, attempt, call, waits, (exchange, target, body))
         stream: UpstreamStream | None = None
         deadlines = _deadlines(waits, account.remaining_s())
         try:
             async with asyncio.timeout(min(waits.first_token_s, waits.attempt_s)):
                 stream = await self._transport.stream(target, body, deadlines)
                 if stream.status != 200:
-                    raise await self._refusal(account, exchange, target, stream)
-                relay = Relay(account, exchange.events(account, call, self._engine.clock()), stream)
+                    raise await self._refusal(attempt, exchange, target, stream)
+                relay = Relay(account, attempt, exchange.events(attempt, call, self._engine.clock()), stream)
                 await relay.start()
-                account.answered()
+                attempt.answered()
                 return relay
         except BaseException as error:
             if stream is not None:
                 stream.close()
             if isinstance(error, TransportError):
-                raise _charged(account, error) from None
+                raise _charged(attempt, error) from None
             if isinstance(error, TimeoutError):
-                account.lost()
-                raise timed_out(site.name) from None
+                attempt.lost()
+                raise timed_out(attempt.model) from None
             raise
 
     async def _begin_handoff(
-        self, account: Account, call: Call, site: Site, waits: Waits, asked: tuple[Handoff, Upstream, bytes]
-    ) -> Relay:
+        self, account: Account, attempt: Attempt, call: Call, waits: Waits, asked: tuple[Handoff, Upstream, bytes]
+    ) -> Relay:  # fmt: skip
         """One attempt at a hand-off whose answer the client wants as a stream."""
         exchange, target, body = asked
-        now_ms = self._engine.clock()
+        now_ms, site = self._engine.clock(), attempt.site
         try:
             reply = await self._transport.call(target, body, _deadlines(waits, waits.attempt_s))
         except TransportError as error:
-            raise _charged(account, error) from None
+            raise _charged(attempt, error) from None
         if reply.status != 200 and not is_taken(site.model, reply.status):
-            account.free()
+            attempt.free()
             raise of_status(site.name, target, reply.status, reply.body, reply.retry_after, now_ms)
-        relay = Relay(
-            account, exchange.events(account, call, now_ms), Spoken(exchange.read(reply.body, now_ms))
-        )
+        spoken = Spoken(exchange.read(reply.body, now_ms))
+        relay = Relay(account, attempt, exchange.events(attempt, call, now_ms), spoken)
         await relay.start()
-        account.answered()
+        attempt.answered()
         return relay
 
     async def _refusal(
-        self, account: Account, exchange: Exchange, target: Upstream, stream: UpstreamStream
+        self, attempt: Attempt, exchange: Exchange, target: Upstream, stream: UpstreamStream
     ) -> AttemptFailed:
         """The failure that a stream's status says, with as much of its body as an error needs."""
-        account.free()
+        attempt.free()
         body = b""
         while len(body) < MAX_ERROR_BYTES and (piece := await stream.read()):
             body += piece
         said = exchange.error(Reply(stream.status, body, stream.retry_after))
         return of_status(
-            account.model, target, said.status, said.body, said.retry_after, self._engine.clock()
+            attempt.model, target, said.status, said.body, said.retry_after, self._engine.clock()
         )
 
-    def _prepare(self, account: Account, call: Call, site: Site) -> tuple[Exchange, Upstream, bytes]:
+    def _prepare(self, attempt: Attempt, call: Call) -> tuple[Exchange, Upstream, bytes]:
         """How and where to call a site, and with what."""
+        site = attempt.site
         name, model = site.name, site.model
         key = self._keys.get(site.id)
         if key is None and model.api_key_env is not None:
-            account.free()
+            attempt.free()
             raise not_configured(name, "the server has no key for it; tell the operator")
         secrets = self._secrets(site.id) if model.secrets_env else _NONE
         if len(secrets) < len(model.secrets_env):
-            account.free()
+            attempt.free()
             raise not_configured(name, "the server lacks a secret for it; tell the operator")
         self.fleet.follow(self._engine.snapshot)
         if not self.fleet.places(site):  # the key may be that of its new place
-            account.free()
+            attempt.free()
             raise not_configured(name, "its configuration has just changed; ask again")
         try:
             if model.kind == "human":
-                exchange: Exchange = Handoff(account.decision, model, call)
+                exchange: Exchange = Handoff(attempt.decision, model, call)
             else:
                 exchange = exchange_of(model.dialect, call.endpoint)
             asked = Recipient(model, model.model or name, key, secrets)
             body = exchange.body(call, asked.name, model)
             return exchange, exchange.target(asked, call, body), body
         except Untranslatable as error:
-            account.free()
+            attempt.free()
             raise ineligible(name, str(error)) from None
 
 
@@ -246,19 +258,18 @@ def _deadlines(waits: Waits, total_s: float) -> Deadlines:
     return Deadlines(min(waits.connect_s, total_s), waits.idle_s, total_s)
 
 
-def _charged(account: Account, error: TransportError) -> AttemptFailed:
+def _charged(attempt: Attempt, error: TransportError) -> AttemptFailed:
     """Charge what a broken attempt may have cost."""
     if isinstance(error, ConnectFailed):
-        account.free()
-    account.lost()
-    return of_transport(account.model, error)
+        attempt.free()
+    attempt.lost()
+    return of_transport(attempt.model, error)
 
 
-def _answer(account: Account, exchange: Exchange, body: bytes, now_ms: int) -> Answer:
-    """The answer for the client, charged to the account; raises BrokenAnswer if it is none."""
-    completion = exchange.read(body, now_ms)
-    account.characters = completion.characters
-    usage = account.charge(completion.usage)
-    written = exchange.write(completion, account.decision.id, account.model, usage, account.cost_usd)
-    account.finish = completion.finish
-    return Answer(written, account.model, account.cost_usd, account.fallback_from)
+def _answer(
+    account: Account, attempt: Attempt, exchange: Exchange, completion: Completion, usage: Usage
+) -> Answer:
+    """The answer for the client; raises BrokenAnswer if it cannot be written."""
+    model, decision = attempt.model, attempt.decision
+    written = exchange.write(completion, decision.id, model, usage, account.cost_usd)
+    return Answer(written, model, account.cost_usd, None if model == decision.model else decision.model)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from router.config.model import Model
 from router.transport.transport import Reply, Upstream
-from router.upstream.account import Account
+from router.upstream.attempt import Attempt
 from router.upstream.call import Call
 from router.upstream.events import Events
 from router.upstream.replies import Completion
@@ -46,7 +46,7 @@ class Exchange(Protocol):
     ) -> bytes:
         """The answer for the client."""
 
-    def events(self, account: Account, call: Call, now_ms: int) -> Events:
+    def events(self, attempt: Attempt, call: Call, now_ms: int) -> Events:
         """The events of a stream."""
 
     def error(self, reply: Reply) -> Reply:

@@ -9,7 +9,7 @@ from typing import Any
 from router.config.model import Model
 from router.deciding.choose import Decision
 from router.transport.transport import BrokenAnswer, Reply, Upstream
-from router.upstream.account import Account
+from router.upstream.attempt import Attempt
 from router.upstream.call import Call
 from router.upstream.chat_events import DONE, ChatEvents, OpenAIDecoder
 from router.upstream.events import Events
@@ -64,9 +64,9 @@ class Handoff:
         """The answer for the client."""
         return write_completion(completion, decision_id, model, usage, cost_usd)
 
-    def events(self, account: Account, call: Call, now_ms: int) -> Events:  # noqa: ARG002  # as every exchange
+    def events(self, attempt: Attempt, call: Call, now_ms: int) -> Events:  # noqa: ARG002  # as every exchange
         """The events of `Spoken`."""
-        return ChatEvents(account, call, OpenAIDecoder())
+        return ChatEvents(attempt, call, OpenAIDecoder())
 
     def error(self, reply: Reply) -> Reply:
         """As it is."""

@@ -2,12 +2,13 @@
 
 At each model: its sites one after another, then retries at them, then the next model of the chain. A model
 whose sites all rest is passed over; if that leaves nobody at all, the decided model is asked in spite of it.
-While something else is left to try, an attempt may use two thirds of the remaining time.
+While something else is left to try, an attempt may use two thirds of the remaining time. Where the task says so,
+a slow attempt gets another one beside it (router.upstream.hedger says which, router.upstream.race who wins).
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Generic
 
 from router.availability.balancing import Stand
 from router.availability.chain import Chain
@@ -20,7 +21,8 @@ from router.availability.waits import Waits, waits_of
 from router.config.availability import Budget
 from router.deciding.eligibility import lacking
 from router.deciding.needs import Needs, within_ceiling
-from router.upstream.account import Account, Monotonic
+from router.upstream.account import Account
+from router.upstream.attempt import Attempt, Monotonic
 from router.upstream.attempts import (
     AGAIN,
     ELSEWHERE,
@@ -33,11 +35,9 @@ from router.upstream.attempts import (
     resting,
     timed_out,
 )
-from router.upstream.trail import SERVED
-
-LEAST_LEFT_S = 0.05
-"""Time that must be left after a wait for a retry to be worth it."""
-Got = TypeVar("Got")
+from router.upstream.hedger import LEAST_LEFT_S, Hedger
+from router.upstream.race import Got, Race
+from router.upstream.trail import HEDGED, SERVED
 
 
 class Refused(AttemptFailed, Generic[Got]):
@@ -49,7 +49,7 @@ class Refused(AttemptFailed, Generic[Got]):
 
 
 class Pursuit(Generic[Got]):
-    """The way of one request; `attempt` makes one call of one site within waits."""
+    """The way of one request."""
 
     def __init__(
         self,
@@ -75,28 +75,45 @@ class Pursuit(Generic[Got]):
         pinned = decision.reason in ("override", "shadow")
         self.chain = Chain(decision.model, decision.fallbacks, self._terms.fallbacks_on, pinned)
         self._failure: AttemptFailed | None = None
-        self._spare: tuple[Got, str] | None = None
+        self._spare: tuple[Got, Attempt] | None = None
         self._rested = False
         """The decided model was passed over because its sites rest."""
+        self._hedger: Hedger | None = None
+        if self._terms.hedge is not None and decision.reason != "shadow":
+            self._hedger = Hedger(
+                self._terms.hedge,
+                self._terms,
+                account,
+                fleet,
+                quotas,
+                self.chain,
+                streamed,
+                self._needs,
+                monotonic,
+            )
 
-    async def run(self, attempt: Callable[[Site, Waits], Awaitable[Got]]) -> Got:
-        """Whatever answers first; raises UpstreamFailed, with the account settled, where nobody does."""
+    async def run(self, call: Callable[[Attempt, Waits], Awaitable[Got]]) -> Got:
+        """Whatever answers first; raises UpstreamFailed, with the account settled, where nobody does.
+
+        `call` makes one attempt within waits.
+        """
+        self._call = call
         self._fleet.purse.earn()
         account, model = self._account, self._account.decision.model
         if self._terms.budget is not None and account.decision.reason != "shadow":
             await self._within_budget(self._terms.budget)
         while self._goes_on() and (name := self.chain.next()) is not None:
             try:
-                return await self._at_model(name, attempt)
+                return await self._at_model(name)
             except AttemptFailed as error:
                 self._note(error)
         if account.attempts == 0 and self._rested:
             try:
-                return await self._at_model(model, attempt, forced=True)
+                return await self._at_model(model, forced=True)
             except AttemptFailed as error:
                 self._note(error)
         if self._spare is not None:
-            answer, account.model = self._spare
+            answer, account.attempt = self._spare
             account.passed(account.model, SERVED)
             return answer
         failure = self._failure or timed_out(model)
@@ -127,8 +144,6 @@ class Pursuit(Generic[Got]):
         """The last failure is what the client sees, unless nothing but a word was amiss, or nobody was asked."""
         if self._failure is None or error.code not in (INELIGIBLE, "resting"):
             self._failure = error
-        if isinstance(error, Refused) and self._spare is None:
-            self._spare = (error.spare, self._account.model)
         self.chain.failed(error.cause, error.another)
         if not self.chain.last:
             self._fleet.count("fallbacks")
@@ -136,9 +151,7 @@ class Pursuit(Generic[Got]):
     def _goes_on(self) -> bool:
         return self._account.remaining_s() > 0 and not self._account.left
 
-    async def _at_model(
-        self, name: str, attempt: Callable[[Site, Waits], Awaitable[Got]], forced: bool = False
-    ) -> Got:
+    async def _at_model(self, name: str, forced: bool = False) -> Got:
         """All that is tried at one model; raises the last AttemptFailed.
 
         The model is looked up for each attempt: the configuration may have changed meanwhile.
@@ -151,9 +164,8 @@ class Pursuit(Generic[Got]):
             stand = self._fleet.pick(model, tried, self._monotonic(), self._streamed, forced)
             if stand is not None:
                 try:
-                    return await self._at_site(model, stand, len(tried), attempt)
+                    return await self._at_site(model, stand, tried)
                 except AttemptFailed as error:
-                    tried.add(stand.site.id)
                     failure = error
                     if error.code not in ELSEWHERE:
                         raise
@@ -166,24 +178,61 @@ class Pursuit(Generic[Got]):
                 raise failure
         raise failure or timed_out(name)
 
-    async def _at_site(
-        self, model: Served, stand: Stand, tried: int, attempt: Callable[[Site, Waits], Awaitable[Got]]
-    ) -> Got:
-        """One attempt, unless a limit holds it back."""
+    async def _at_site(self, model: Served, stand: Stand, tried: set[str]) -> Got:
+        """One attempt, unless a limit holds it back; and perhaps another one beside it."""
         account, site = self._account, stand.site
+        again = bool(tried)
+        tried.add(site.id)
         ticket = await self._admitted(site) if site.rules else None
         if isinstance(ticket, float):
             account.passed(site.id, "over_quota")
             self._fleet.count("over_quota")
             raise over_quota(model.name, ticket)
-        if tried:
+        if again:
             self._fleet.count("moves")
-        account.begin(self._fleet.visit(stand, self._monotonic(), self._streamed, ticket))
+        attempt = self._begin(stand, ticket)
+        waits = self._waits(model, len(tried))
+        after_s = None if self._hedger is None else self._hedger.after_s(site)
+        if after_s is None:
+            return await self._outcome(attempt, waits)
+        race: Race[Got] = Race(attempt, self._won)
+        return await race.run(
+            self._outcome(attempt, waits), after_s, lambda: self._beside(race, attempt, model, tried)
+        )
+
+    def _begin(self, stand: Stand, ticket: Ticket | None) -> Attempt:
+        return self._account.begin(self._fleet.visit(stand, self._monotonic(), self._streamed, ticket))
+
+    async def _outcome(self, attempt: Attempt, waits: Waits) -> Got:
+        """What comes of an attempt; a failure is noted."""
         try:
-            return await attempt(site, self._waits(model, tried + 1))
+            return await self._call(attempt, waits)
         except AttemptFailed as error:
-            account.failed(error.code, error.error.retry_after_s)
+            attempt.failed(error.code, error.error.retry_after_s)
+            if isinstance(error, Refused) and self._spare is None:
+                self._spare = (error.spare, attempt)
             raise
+
+    async def _beside(self, race: Race[Got], slow: Attempt, model: Served, tried: set[str]) -> Got | None:
+        """The attempt beside a slow one, if there is to be one."""
+        assert self._hedger is not None
+        second = await self._hedger.second(model, tried)
+        if second is None:
+            return None
+        self._account.passed(slow.site.id, HEDGED)
+        attempt = self._begin(second.stand, second.ticket)
+        race.enter(attempt)
+        nth = 1
+        if second.model is model:
+            tried.add(second.stand.site.id)
+            nth = len(tried)
+        return await self._outcome(attempt, self._waits(second.model, nth))
+
+    def _won(self, attempt: Attempt, second: bool) -> None:
+        """One of the attempts of a race answered."""
+        self._account.attempt = attempt
+        if second:
+            self._fleet.count("hedges_won")
 
     def _declared(self, name: str) -> Served:
         """The model, if it may be called for this request."""

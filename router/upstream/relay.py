@@ -2,6 +2,7 @@
 
 from router.transport.transport import BrokenAnswer, TransportError, UpstreamStream
 from router.upstream.account import Account
+from router.upstream.attempt import Attempt
 from router.upstream.events import Events
 
 INCOMPLETE = "incomplete"
@@ -10,10 +11,11 @@ INCOMPLETE = "incomplete"
 class Relay:
     """Read it until it is `over`, then `close` it, whatever happened."""
 
-    def __init__(self, account: Account, events: Events, stream: UpstreamStream) -> None:
+    def __init__(self, account: Account, attempt: Attempt, events: Events, stream: UpstreamStream) -> None:
         self.account = account
         self.over = False
         """The last bytes are out, or were never to come."""
+        self._attempt = attempt
         self._events = events
         self._stream = stream
         self._parser = events.parser
@@ -39,11 +41,16 @@ class Relay:
     async def close(self) -> None:
         """Free the connection; a stream that its client left is cut here, and metered up to here."""
         if not self.over:
-            self.account.leave(self._events.usage)
+            self._attempt.lost(self._events.usage)
+            self.account.leave()
         if self._events.done:
             await self._stream.finish()
         else:
             self._stream.close()
+
+    def drop(self) -> None:
+        """Nobody reads it: cut it."""
+        self._stream.close()
 
     async def _pull(self) -> None:
         """Take the next piece; once the answer has begun, a broken stream is one that ended."""
@@ -68,8 +75,8 @@ class Relay:
         """Close the account and tell the client how it ended."""
         self.over = True
         events, account = self._events, self.account
-        usage = account.charge(events.usage)
-        account.finish = events.finish
+        usage = self._attempt.charge(events.usage)
+        self._attempt.finish = events.finish
         if not events.complete():
             account.settle(INCOMPLETE)
             self._out.append(events.broken())

@@ -11,7 +11,7 @@ import orjson
 
 from router.errors import StreamBroken
 from router.transport.transport import BrokenAnswer
-from router.upstream.account import Account
+from router.upstream.attempt import Attempt
 from router.upstream.events import Parser, broken_text
 from router.upstream.replies import Completion, dump_reply, read_object
 from router.upstream.sse import EventParser
@@ -50,15 +50,15 @@ class Responded:
 class ResponseEvents:
     """The events of one streamed answer; see `router.upstream.events.Events`."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, attempt: Attempt) -> None:
         self.parser: Parser = EventParser()
         self.begun = False
         self.done = False
         self.usage: Usage | None = None
         self.finish = ""
-        self._account = account
-        self._id = account.decision.id
-        self._model = account.model
+        self._attempt = attempt
+        self._id = attempt.decision.id
+        self._model = attempt.model
         self._final: Fields = {}
         self._number = 0
         self._held: list[bytes] = []
@@ -80,7 +80,7 @@ class ResponseEvents:
             response["id"], response["model"] = self._id, self._model
         delta = event.get("delta")
         if kind.endswith(".delta") and isinstance(delta, str):
-            self._account.wrote(len(delta))
+            self._attempt.wrote(len(delta))
         return self._release([_event(kind, event)], hold=kind in _PREPARING)
 
     def complete(self) -> bool:

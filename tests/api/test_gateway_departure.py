@@ -1,6 +1,5 @@
 """A client that leaves a whole answer: noticed, finished within bounds, metered, and tried no further."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ import pytest
 
 from tests.servers.asking import wait_until
 from tests.servers.house import House, open_house, serving, upstreams
-from tests.servers.upstream import Request, Script, UpstreamServer, Wire, answer, ending, silent, status
+from tests.servers.upstream import UpstreamServer, after, answer, silent, status
 
 pytestmark = pytest.mark.process
 FINISH_S = 1.2
@@ -35,16 +34,6 @@ def url(house: House) -> Iterator[str]:
     """The gateway on a real server that finishes abandoned answers for little more than a second."""
     with serving(house, FINISH_S) as base_url:
         yield base_url
-
-
-def after(seconds: float, script: Script) -> Script:
-    """Do the same, later."""
-
-    async def later(request: Request, wire: Wire) -> None:
-        await asyncio.sleep(seconds)
-        await script(request, wire)
-
-    return ending(later)
 
 
 def leave(url: str, after_s: float) -> None:

@@ -6,7 +6,7 @@ from typing import get_args
 
 from router.applying.file import parse_config
 from router.availability.fleet import Kind
-from router.config.availability import Balance, Cause
+from router.config.availability import Balance, Cause, Usual
 
 PAGE = (Path(__file__).parents[2] / "docs" / "availability.md").read_text(encoding="utf-8")
 
@@ -22,5 +22,5 @@ def test_the_example_is_a_sound_configuration() -> None:
 
 def test_every_balance_cause_and_counter_is_explained() -> None:
     """A word that the schema takes or the metrics show must be found on the page."""
-    for word in (*get_args(Balance), *get_args(Cause), *get_args(Kind)):
+    for word in (*get_args(Balance), *get_args(Cause), *get_args(Kind), *get_args(Usual)):
         assert f"`{word}`" in PAGE, word

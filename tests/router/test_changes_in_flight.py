@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import orjson
-import pytest
 
 from api.serving.upstream_keys import UpstreamKeys
 from experiments.definition.experiment import Experiment
@@ -20,49 +19,25 @@ from router.upstream.shadow import Shadows
 from storage.errors import StoreUnavailable
 from storage.memory.store import MemoryStore
 from storage.records import CallRow, PutConfig
+from tests.router.pursuing import Servers, configured
 from tests.servers.asking import COST, QUICK, ask, failure, wait_until
-from tests.servers.house import House, document, upstreams
-from tests.servers.upstream import Request, Script, UpstreamServer, Wire, answer, silent, status
+from tests.servers.house import House
+from tests.servers.upstream import Request, Script, Wire, answer, silent, status
 
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
 RPM = Rule("model:big:rpm", "attempts", MINUTE_MS, 60.0)
 KEYS = {"OLD_KEY": "sk-of-the-old-place", "NEW_KEY": "sk-of-the-new-place"}
-Servers = dict[str, UpstreamServer]
+UPSTREAMS = ("big", "small")
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Servers]:
-    """Two upstreams."""
-    with upstreams("big", "small") as servers:
-        yield servers
-
-
-@pytest.fixture
-def servers(running: Servers) -> Servers:
-    """The same, well-behaved at first."""
-    for server in running.values():
-        server.will(answer())
-        server.requests.clear()
-    return running
-
-
-@pytest.fixture
-def opened() -> Iterator[list[House]]:
-    """Houses to close."""
-    houses: list[House] = []
-    yield houses
-    for house in houses:
-        house.close()
-
-
-def configured(servers: Servers, **changes: Any) -> dict[str, Any]:
-    """A configuration with both models, and one retry."""
-    config = document({name: server.url for name, server in servers.items()}, retries=1)
+def moved(servers: Servers, **changes: Any) -> dict[str, Any]:
+    """A configuration with one retry, and changes to `big`."""
+    config = configured(servers, retries=1)
     config["models"]["big"] |= changes
     return config
 
 
-def house_of(config: dict[str, Any]) -> House:
+def house_with(config: dict[str, Any]) -> House:
     """A house that retries without waiting."""
     house = House(config, QUICK)
     house.dispatcher.fleet.draw = lambda: 0.0
@@ -93,10 +68,10 @@ def test_a_retry_after_a_change_of_the_configuration_goes_by_the_new_one(
     servers: Servers, opened: list[House]
 ) -> None:
     """A request under way must not fall over what `apply` replaced: the retry reaches the new place."""
-    before = configured(servers)
+    before = moved(servers)
     before["fallbacks"] = []
-    opened.append(house := house_of(before))
-    after = configured(servers, base_url=servers["small"].url)
+    opened.append(house := house_with(before))
+    after = moved(servers, base_url=servers["small"].url)
     servers["big"].will(first(lambda: apply(house, after), status(503)))
     assert ask(house, "task/support").model == "big"
     assert [len(server.requests) for server in servers.values()] == [1, 1]
@@ -105,17 +80,17 @@ def test_a_retry_after_a_change_of_the_configuration_goes_by_the_new_one(
 
 def test_the_key_of_the_new_place_never_goes_to_the_old_one(servers: Servers, opened: list[House]) -> None:
     """A request that waits for a quota while the model moves to another provider is not sent with that one's key."""
-    config = configured(servers, api_key_env="OLD_KEY", limits={"rpm": 5})
+    config = moved(servers, api_key_env="OLD_KEY", limits={"rpm": 5})
     config["models"]["small"]["api_key_env"] = "OLD_KEY"
-    opened.append(house := house_of(config))
+    opened.append(house := house_with(config))
     house.dispatcher = Dispatcher(house.engine, AiohttpTransport(), UpstreamKeys(house.engine, KEYS), QUICK)
     house.transport = house.dispatcher._transport  # type: ignore[assignment]  # reason: the one made above
-    moved = configured(servers, api_key_env="NEW_KEY", base_url=servers["small"].url, limits={"rpm": 5})
-    moved["models"]["small"]["api_key_env"] = "OLD_KEY"
+    later = moved(servers, api_key_env="NEW_KEY", base_url=servers["small"].url, limits={"rpm": 5})
+    later["models"]["small"]["api_key_env"] = "OLD_KEY"
     lease = house.store.take_allowance
 
     def slowly(name: str, period: int, wanted: float, most: float) -> float:
-        apply(house, moved)
+        apply(house, later)
         return lease(name, period, wanted, most)
 
     house.store.take_allowance = slowly  # type: ignore[method-assign]  # reason: the real one follows
@@ -135,10 +110,10 @@ def test_a_fallback_at_its_limit_leaves_the_resting_model_to_be_asked(
     servers: Servers, opened: list[House]
 ) -> None:
     """Passed over and at a limit, nobody was asked at all: then a pause is no reason to answer nothing."""
-    config = configured(servers)
+    config = moved(servers)
     config |= {"retries": 0, "cooldown": {"failures": 1}}
     config["models"]["small"]["limits"] = {"rpm": 1}
-    opened.append(house := house_of(config))
+    opened.append(house := house_with(config))
     house.dispatcher._quotas._clock = lambda: NOON_MS
     servers["big"].will(status(503), answer())
     assert ask(house, "task/support").model == "small"  # big failed and rests, small is at its limit now
@@ -228,7 +203,7 @@ def test_a_stream_left_before_its_first_piece_is_told_as_left_and_not_copied(
     servers: Servers, opened: list[House]
 ) -> None:
     """There is no answer that a copy could be compared with; the ledger says who ended it."""
-    opened.append(house := house_of(configured(servers)))
+    opened.append(house := house_with(moved(servers)))
     house.start(
         Experiment(
             name="probe", task="math", candidates=("big", "small"), mode="shadow", shadow_usd_per_day=9.0
@@ -291,21 +266,21 @@ def copying(house: House, times: int) -> list[str]:
 
 def test_copies_spend_nothing_of_their_tasks_budget(servers: Servers, opened: list[House]) -> None:
     """A budget is for answers that are served: dear copies take nothing of it, and a refused request is not copied."""
-    config = configured(servers)
+    config = moved(servers)
     config["models"]["small"]["price"] = {"input": 100.0, "output": 100.0}
     config["tasks"]["math"] = {
         "budget": {"usd_per_day": 2.9 * COST["big"], "pacing": False, "then": "refuse"}
     }
-    opened.append(house := house_of(config))
+    opened.append(house := house_with(config))
     assert copying(house, 4) == ["paired"] * 3
     assert [row.error for row in house.finished] == [*[None] * 6, "over_budget"]
 
 
 def test_a_copy_at_a_limit_is_no_error_of_the_candidate(servers: Servers, opened: list[House]) -> None:
     """A provider counts copies like any call, so its limit is shared; reaching it says nothing of the model."""
-    config = configured(servers)
+    config = moved(servers)
     config["models"]["small"]["limits"] = {"rpm": 1}
-    opened.append(house := house_of(config))
+    opened.append(house := house_with(config))
     assert copying(house, 2) == ["paired", "limit"]
     copy: CallRow = house.finished[-1]
     assert (copy.error, copy.attempts, copy.cost_usd) == ("over_quota", 0, 0.0)
@@ -317,7 +292,7 @@ def test_a_copy_at_a_limit_is_no_error_of_the_candidate(servers: Servers, opened
 
 def test_a_key_at_the_edge_of_a_long_error_is_hidden_whole(servers: Servers, opened: list[House]) -> None:
     """An upstream may quote the key anywhere; cutting its message must not leave the half of one."""
-    opened.append(house := house_of(configured(servers)))
+    opened.append(house := house_with(moved(servers)))
     words = "x" * 1_985 + "sk-upstream-0123456789"
     servers["big"].will(status(400, {"error": {"message": words, "type": "invalid_request_error"}}))
     error = failure(house, "big")
@@ -327,7 +302,7 @@ def test_a_key_at_the_edge_of_a_long_error_is_hidden_whole(servers: Servers, ope
 
 def test_a_bug_of_ours_does_not_rest_the_upstream(servers: Servers, opened: list[House]) -> None:
     """Who fails here is not there: a site that answered well must not be left alone for our errors."""
-    opened.append(house := house_of(configured(servers)))
+    opened.append(house := house_with(moved(servers)))
     fleet = house.dispatcher.fleet
     fleet.follow(house.engine.snapshot)
     model = fleet.served("big")

@@ -13,7 +13,7 @@ from experiments.definition.experiment import Experiment
 from experiments.definition.guardrail import Guardrail
 from experiments.definition.objective import Objective
 from experiments.definition.reward import Reward
-from router.config.availability import Budget, Cooldown, FallbacksOn, Limits, Timeouts
+from router.config.availability import Budget, Cooldown, FallbacksOn, Hedge, Limits, Timeouts
 from router.config.classifier import Classifier
 from router.config.conditions import Condition, Rule, When
 from router.config.document import Document
@@ -30,6 +30,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`models.<name>.timeouts`": Timeouts,
     "`tasks.<name>.fallbacks_on`": FallbacksOn,
     "`tasks.<name>.budget`": Budget,
+    "`tasks.<name>.hedge`": Hedge,
     "`cooldown`": Cooldown,
     "`models.<name>`": Model,
     "`policies.<name>`": Policy,

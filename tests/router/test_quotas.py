@@ -1,7 +1,6 @@
 """Limits and budgets: what all workers together send and spend, against real servers and shared ledgers."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,74 +14,42 @@ from router.upstream.dispatch import Answer
 from storage.errors import StoreUnavailable
 from storage.memory.store import MemoryStore
 from storage.sqlite.store import SqliteStore
+from tests.router.pursuing import Servers, asked, house_of
 from tests.servers.asking import COST, QUICK, ask, failure
-from tests.servers.house import PRICES, House, document, upstreams
-from tests.servers.upstream import Request, UpstreamServer, Wire, answer, status
+from tests.servers.house import PRICES, House, document
+from tests.servers.upstream import Request, Wire, answer, status
 
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
 RPM = Rule("model:big:rpm", "attempts", MINUTE_MS, 60.0)
 ONE = Need(10, 0.0)
-Servers = dict[str, UpstreamServer]
+UPSTREAMS = ("big", "small")
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Servers]:
-    """Two upstreams."""
-    with upstreams("big", "small") as servers:
-        yield servers
-
-
-@pytest.fixture
-def servers(running: Servers) -> Servers:
-    """The same, well-behaved at first."""
-    for server in running.values():
-        server.will(answer())
-        server.requests.clear()
-    return running
-
-
-@pytest.fixture
-def opened() -> Iterator[list[House]]:
-    """Houses to close."""
-    houses: list[House] = []
-    yield houses
-    for house in houses:
-        house.close()
-
-
-def house_of(
+def house_at_noon(
     servers: Servers, big: dict[str, Any] | None = None, task: dict[str, Any] | None = None
 ) -> House:
-    """A house at noon with fallback `small`; `task` are the settings of the task `math`."""
-    config = document({name: server.url for name, server in servers.items()})
-    config["models"]["big"] |= big or {}
-    config["tasks"]["math"] = task or {}
-    house = House(config, QUICK)
+    """A house whose quotas are asked at noon; `task` are the settings of the task `math`."""
+    house = house_of(servers, task, big)
     house.dispatcher._quotas._clock = lambda: NOON_MS
     return house
 
 
-def asked(servers: Servers) -> list[int]:
-    """Requests that `big` and `small` got."""
-    return [len(servers[name].requests) for name in ("big", "small")]
-
-
 def test_at_its_limit_a_model_is_passed_over_for_the_fallback(servers: Servers, opened: list[House]) -> None:
     """Three attempts a minute: the fourth request is answered all the same, charged to the decision."""
-    opened.append(house := house_of(servers, {"limits": {"rpm": 3}}))
+    opened.append(house := house_at_noon(servers, {"limits": {"rpm": 3}}))
     assert [ask(house, "task/math").model for _ in range(5)] == ["big", "big", "big", "small", "small"]
-    assert asked(servers) == [3, 2]
+    assert asked(servers) == {"big": 3, "small": 2}
     assert house.dispatcher.fleet.counts["over_quota"] == 2
     assert [call["diverted"] for call in house.calls()] == [False, False, False, True, True]
 
 
 def test_at_its_limit_a_pinned_model_is_a_429_that_says_when(servers: Servers, opened: list[House]) -> None:
     """Within the minute there is room again."""
-    opened.append(house := house_of(servers, {"limits": {"rpm": 1}}))
+    opened.append(house := house_at_noon(servers, {"limits": {"rpm": 1}}))
     ask(house, "big")
     error = failure(house, "big")
     assert (error.status, error.retry_after_s) == (429, 60)
-    assert asked(servers)[0] == 1
+    assert asked(servers)["big"] == 1
     assert house.calls()[-1]["error"] == "over_quota"
 
 
@@ -91,9 +58,9 @@ def test_a_deployment_at_its_limit_leaves_the_rest_to_the_others(
 ) -> None:
     """Each place has limits of its own, beside those of the model."""
     places = [{"limits": {"rpm": 2}}, {"base_url": servers["small"].url}]
-    opened.append(house := house_of(servers, {"deployments": places, "balance": "round_robin"}))
+    opened.append(house := house_at_noon(servers, {"deployments": places, "balance": "round_robin"}))
     assert {ask(house, "big").model for _ in range(8)} == {"big"}
-    assert asked(servers) == [2, 6]
+    assert asked(servers) == {"big": 2, "small": 6}
 
 
 @pytest.mark.parametrize(
@@ -103,14 +70,14 @@ def test_tokens_and_money_are_counted_as_they_are_used(
     servers: Servers, opened: list[House], limits: dict[str, float]
 ) -> None:
     """120 tokens an answer: after three of them 300 are passed, by no more than the answer under way."""
-    opened.append(house := house_of(servers, {"limits": limits}))
+    opened.append(house := house_at_noon(servers, {"limits": limits}))
     models = [ask(house, "task/math", max_tokens=20).model for _ in range(6)]
     assert models == ["big"] * 3 + ["small"] * 3
 
 
 def test_what_a_refused_attempt_reserved_comes_back(servers: Servers, opened: list[House]) -> None:
     """Tokens that nobody used are no tokens; the attempt itself counts."""
-    opened.append(house := house_of(servers, {"limits": {"tpm": 600}}))
+    opened.append(house := house_at_noon(servers, {"limits": {"tpm": 600}}))
     servers["big"].will(*[status(500)] * 4, answer())
     assert [ask(house, "task/math").model for _ in range(5)] == ["small"] * 4 + ["big"]
 
@@ -182,7 +149,7 @@ def test_at_the_end_of_its_money_a_task_goes_on_with_the_cheapest_model(
 ) -> None:
     """Two answers of `big` are paid for; what follows costs a twelfth."""
     budget = {"usd_per_day": 1.5 * COST["big"], "pacing": False}
-    opened.append(house := house_of(servers, task={"budget": budget}))
+    opened.append(house := house_at_noon(servers, task={"budget": budget}))
     assert [ask(house, "task/math", max_tokens=20).model for _ in range(4)] == [
         "big",
         "big",
@@ -196,12 +163,12 @@ def test_at_the_end_of_its_money_a_task_goes_on_with_the_cheapest_model(
 def test_a_budget_may_refuse_instead(servers: Servers, opened: list[House]) -> None:
     """429 with a time to come back; nothing is called, and the ledger says why."""
     budget = {"usd_per_day": 0.5 * COST["big"], "pacing": False, "then": "refuse"}
-    opened.append(house := house_of(servers, task={"budget": budget}))
+    opened.append(house := house_at_noon(servers, task={"budget": budget}))
     ask(house, "task/math", max_tokens=1)
     error = failure(house, "task/math", max_tokens=1)
     assert (error.status, error.retry_after_s) == (429, 3_600)
     assert "budget" in str(error)
-    assert asked(servers) == [1, 0]
+    assert asked(servers) == {"big": 1, "small": 0}
     call = house.calls()[-1]
     assert (call["error"], call["attempts"], call["cost_usd"]) == ("over_budget", 0, 0.0)
 
@@ -216,7 +183,7 @@ def test_money_is_reserved_for_the_dearest_place_that_may_serve(
     if dear:
         there["price"] = {"input": 40.0, "output": 120.0}
     budget = {"usd_per_day": 4.5 * 20 * 30.0 / 1e6, "pacing": False, "then": "refuse"}
-    opened.append(house := house_of(servers, {"deployments": [here, there]}, {"budget": budget}))
+    opened.append(house := house_at_noon(servers, {"deployments": [here, there]}, {"budget": budget}))
     chat = read_chat(
         orjson.dumps(
             {"model": "task/math", "messages": [{"role": "user", "content": "2+2?"}], "max_tokens": 20}
@@ -261,7 +228,7 @@ def test_no_request_is_refused_for_a_rounding_of_dollars() -> None:
 def test_pacing_keeps_money_for_the_rest_of_the_day(servers: Servers, opened: list[House]) -> None:
     """At noon a little more than half of it may be spent: 13 of 24 parts."""
     budget = {"usd_per_day": 24 * COST["big"]}
-    opened.append(house := house_of(servers, task={"budget": budget}))
+    opened.append(house := house_at_noon(servers, task={"budget": budget}))
     models = [ask(house, "task/math", max_tokens=20).model for _ in range(16)]
     assert models.count("big") in (13, 14)
     assert models == sorted(models)

@@ -137,6 +137,16 @@ def waiting(script: Script) -> Script:
     return script
 
 
+def after(seconds: float, script: Script) -> Script:
+    """Do the same, later; then the connection closes."""
+
+    async def later(request: Request, wire: Wire) -> None:
+        await asyncio.sleep(seconds)
+        await script(request, wire)
+
+    return ending(later)
+
+
 def head(status: int = 200, content_type: str = "application/json", extra: str = "") -> bytes:
     """A response head up to, and without, its framing and blank line."""
     return f"HTTP/1.1 {status} Status\r\ncontent-type: {content_type}\r\n{extra}".encode()

@@ -7,7 +7,7 @@ import orjson
 
 from router.config.model import Model
 from router.transport.transport import BrokenAnswer, Reply, Upstream
-from router.upstream.account import Account
+from router.upstream.attempt import Attempt
 from router.upstream.call import Call
 from router.upstream.chat_events import ChatEvents
 from router.upstream.dialects.anthropic_request import translate
@@ -66,9 +66,9 @@ class Messages:
         """The answer for the client."""
         return write_completion(completion, decision_id, model, usage, cost_usd)
 
-    def events(self, account: Account, call: Call, now_ms: int) -> Events:
+    def events(self, attempt: Attempt, call: Call, now_ms: int) -> Events:
         """The events of a stream."""
-        return ChatEvents(account, call, MessageDecoder(now_ms))
+        return ChatEvents(attempt, call, MessageDecoder(now_ms))
 
     def error(self, reply: Reply) -> Reply:
         """The error in OpenAI's shape: the same fields, and the code by which clients know a long prompt."""

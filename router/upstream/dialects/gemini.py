@@ -7,7 +7,7 @@ from urllib.parse import quote
 from router.config.dialects import Dialect
 from router.config.model import Model
 from router.transport.transport import BrokenAnswer, Reply, Upstream
-from router.upstream.account import Account
+from router.upstream.attempt import Attempt
 from router.upstream.call import Call
 from router.upstream.chat_events import ChatEvents
 from router.upstream.dialects.chat_words import (
@@ -63,9 +63,9 @@ class GenerateContent:
         """The answer for the client."""
         return write_completion(completion, decision_id, model, usage, cost_usd)
 
-    def events(self, account: Account, call: Call, now_ms: int) -> Events:
+    def events(self, attempt: Attempt, call: Call, now_ms: int) -> Events:
         """The events of a stream."""
-        return ChatEvents(account, call, GeminiDecoder(now_ms))
+        return ChatEvents(attempt, call, GeminiDecoder(now_ms))
 
     def error(self, reply: Reply) -> Reply:
         """The error in OpenAI's terms."""

@@ -2,7 +2,7 @@
 
 from router.config.model import Model
 from router.transport.transport import Reply, Upstream
-from router.upstream.account import Account
+from router.upstream.attempt import Attempt
 from router.upstream.call import Call
 from router.upstream.chat_events import ChatEvents, OpenAIDecoder
 from router.upstream.embeddings import Embedded
@@ -48,9 +48,9 @@ class Chat(_OpenAI):
         """The answer for the client."""
         return write_completion(completion, decision_id, model, usage, cost_usd)
 
-    def events(self, account: Account, call: Call, now_ms: int) -> Events:  # noqa: ARG002  # as in read
+    def events(self, attempt: Attempt, call: Call, now_ms: int) -> Events:  # noqa: ARG002  # as in read
         """The events of a stream."""
-        return ChatEvents(account, call, OpenAIDecoder())
+        return ChatEvents(attempt, call, OpenAIDecoder())
 
 
 class Embeddings(_OpenAI):
@@ -69,7 +69,7 @@ class Embeddings(_OpenAI):
         """The answer for the client."""
         return self._replies.write(completion, decision_id, model, usage, cost_usd)
 
-    def events(self, account: Account, call: Call, now_ms: int) -> Events:  # noqa: ARG002  # no request asks for it
+    def events(self, attempt: Attempt, call: Call, now_ms: int) -> Events:  # noqa: ARG002  # no request asks for it
         """Embeddings are never streamed."""
         raise Untranslatable("embeddings are not streamed")
 
@@ -90,6 +90,6 @@ class Responses(_OpenAI):
         """The answer for the client."""
         return self._replies.write(completion, decision_id, model, usage, cost_usd)
 
-    def events(self, account: Account, call: Call, now_ms: int) -> Events:  # noqa: ARG002  # as in read
+    def events(self, attempt: Attempt, call: Call, now_ms: int) -> Events:  # noqa: ARG002  # as in read
         """The events of a stream."""
-        return ResponseEvents(account)
+        return ResponseEvents(attempt)
