@@ -168,7 +168,7 @@ class Account:
             self._tell(error)
 
     def _end(self, attempt: Attempt, error: str | None) -> None:
-        """What is left open ends with the request, and its part of the trail is the last; of the others nothing is left."""
+        """What is left open of an attempt ends with the request."""
         attempt.lost()
         if error is not None:
             attempt.failed(error)
