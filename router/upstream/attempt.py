@@ -11,12 +11,11 @@ from router.availability.fleet import Visit
 from router.deciding.choose import Decision
 from router.upstream.bill import Bill
 from router.upstream.call import Call
+from router.upstream.refusals import REFUSALS
 from router.upstream.trail import LOST_RACE, Trail
 from router.upstream.usage import Usage, estimate_usage
 
 Monotonic = Callable[[], float]
-REFUSALS = ("content_filter", "refusal")
-"""Ends of an answer by which a model, or its provider's filter, refused it."""
 
 
 class Attempt:
@@ -24,7 +23,7 @@ class Attempt:
 
     __slots__ = (
         "_bill", "_call", "_monotonic", "_trail", "_unpaid", "_visit", "characters", "decision", "finish",
-        "first_token_s", "model", "on_answer", "site",
+        "first_token_s", "holds", "model", "on_answer", "site",
     )  # fmt: skip
 
     def __init__(
@@ -38,6 +37,8 @@ class Attempt:
         self.first_token_s: float | None = None
         self.finish = ""
         """Why the model ended its answer, in words of the chat API."""
+        self.holds = False
+        """A refusal is not the answer yet; so a stream's head is held back until it says something."""
         self.on_answer: Callable[[Attempt], None] | None = None
         """Told at the moment of the answer, where another attempt may run beside this one."""
         self._call = call

@@ -26,6 +26,7 @@ import orjson
 from router.config.availability import Cause
 from router.errors import Ineligible, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from router.transport.transport import BrokenAnswer, ConnectFailed, TimedOut, TransportError, Upstream
+from router.upstream.refusals import StreamRefused, is_filtered
 
 MAX_RETRY_AFTER_S = 3_600
 MAX_MESSAGE_CHARACTERS = 2_000
@@ -48,7 +49,6 @@ _OVERFLOW_WORDS = (
     "exceed context limit",
 )  # fmt: skip
 """Of upstreams that give such an error no code of its own."""
-_FILTERED = ("content_filter", "content_policy_violation", "moderation_blocked")
 
 
 class AttemptFailed(Exception):
@@ -81,6 +81,13 @@ def content_refused(model: str) -> AttemptFailed:
     return AttemptFailed(
         "content_refused", UpstreamFailed(f"model {model!r} refused to answer"), another=False
     )
+
+
+def refused_midway(model: str, target: Upstream, refused: StreamRefused) -> AttemptFailed:
+    """A stream was ended for its content before there was any: as if the status had said it."""
+    body = orjson.dumps({"error": refused.error})
+    error = UpstreamRefused(f"model {model!r} refused to answer", 400, _shown_error(body, target))
+    return AttemptFailed("content_refused", error, another=False)
 
 
 def resting(model: str, wait_s: float) -> AttemptFailed:
@@ -173,7 +180,7 @@ def _kind_of_refusal(status: int, body: bytes) -> str:
         status in (400, 413, 422) and any(words in message for words in _OVERFLOW_WORDS)
     ):
         return "context_overflow"
-    return "content_refused" if code in _FILTERED else "upstream_refused"
+    return "content_refused" if is_filtered(code) else "upstream_refused"
 
 
 def _shown_error(body: bytes, target: Upstream) -> bytes:

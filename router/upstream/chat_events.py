@@ -15,7 +15,8 @@ from router.transport.transport import BrokenAnswer
 from router.upstream.attempt import Attempt
 from router.upstream.call import Call
 from router.upstream.chat import MAX_CHOICES
-from router.upstream.events import Parser, broken_text
+from router.upstream.events import MOST_HELD_BYTES, Parser, broken_text
+from router.upstream.refusals import DECLINED, says_something
 from router.upstream.replies import dump_reply, read_chunk
 from router.upstream.sse import EventParser
 from router.upstream.usage import Usage, answer_characters, read_usage, usage_fields
@@ -58,6 +59,9 @@ class ChatEvents:
         self.done = False
         self.usage: Usage | None = None
         self.finish = ""
+        self.spoke = False
+        self._holds = attempt.holds
+        self._held_bytes = 0
         self._attempt = attempt
         self._call = call
         self._decoder = decoder
@@ -75,6 +79,11 @@ class ChatEvents:
             if written:
                 out.append(written)
         self.done = decoder.done
+        if not self.begun and self._seen:
+            self._held_bytes += sum(map(len, out))
+            self.begun = (
+                not self._holds or self.spoke or self.complete() or self._held_bytes > MOST_HELD_BYTES
+            )
         return out
 
     def complete(self) -> bool:
@@ -105,7 +114,6 @@ class ChatEvents:
                 return b""
         for choice in choices:
             self._count(choice)
-            self.begun = True
         if self._call.wants_usage:
             chunk["usage"] = None
         else:
@@ -118,11 +126,16 @@ class ChatEvents:
         index = choice.get("index")
         index = index if type(index) is int and 0 <= index < MAX_CHOICES else 0
         self._seen.add(index)
+        delta = choice.get("delta")
+        if self._holds and not self.spoke:
+            self.spoke = says_something(delta)
+        if isinstance(delta, dict) and delta.get("refusal"):
+            self.finish = self.finish or DECLINED
         finish = choice.get("finish_reason")
         if finish is not None:
             self._finished.add(index)
             self.finish = self.finish or str(finish)
-        self._attempt.wrote(answer_characters(choice.get("delta")))
+        self._attempt.wrote(answer_characters(delta))
 
     def _last_chunk(self, usage: Usage, cost_usd: float | None) -> bytes:
         """The chunk that ends a stream with usage and cost: the upstream's own, or made after another one."""

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from experiments.evidence.record import record
-from router.availability.chain import Chain
 from router.availability.fleet import Fleet
 from router.availability.quotas import Quotas
 from router.availability.waits import Waits
@@ -35,6 +34,7 @@ from router.upstream.attempts import (
     not_configured,
     of_status,
     of_transport,
+    refused_midway,
     timed_out,
 )
 from router.upstream.call import Call
@@ -43,6 +43,7 @@ from router.upstream.exchange import Exchange, Recipient, Untranslatable
 from router.upstream.handoff import Handoff, Spoken, is_taken
 from router.upstream.pursuit import Pursuit, Refused
 from router.upstream.race import Got
+from router.upstream.refusals import StreamRefused
 from router.upstream.relay import Relay
 from router.upstream.replies import Completion
 from router.upstream.usage import Usage
@@ -114,7 +115,7 @@ class Dispatcher:
             pursuit: Pursuit[Answer] = self._pursuit(account, call, streamed=False)
 
             async def whole(attempt: Attempt, waits: Waits) -> Answer:
-                return await self._whole(account, attempt, call, waits, pursuit.chain)
+                return await self._whole(account, attempt, call, waits)
 
             answer = await pursuit.run(whole)
             account.settle(None)
@@ -137,10 +138,8 @@ class Dispatcher:
             self._monotonic,
         )  # fmt: skip
 
-    async def _whole(
-        self, account: Account, attempt: Attempt, call: Call, waits: Waits, chain: Chain
-    ) -> Answer:
-        """One attempt at a whole answer. A refusal is one, unless another model is named for refusals."""
+    async def _whole(self, account: Account, attempt: Attempt, call: Call, waits: Waits) -> Answer:
+        """One attempt at a whole answer."""
         exchange, target, body = self._prepare(attempt, call)
         site, clock = attempt.site, self._engine.clock
         try:
@@ -149,7 +148,7 @@ class Dispatcher:
                 completion = exchange.read(reply.body, clock())
                 attempt.characters, attempt.finish = completion.characters, completion.finish
                 usage = attempt.charge(completion.usage)
-                if attempt.refused and chain.has("refusal"):
+                if attempt.holds and attempt.refused:
                     attempt.replied()
                     raise Refused(
                         content_refused(site.name), _answer(account, attempt, exchange, completion, usage)
@@ -163,7 +162,10 @@ class Dispatcher:
         raise of_status(site.name, target, said.status, said.body, said.retry_after, clock())
 
     async def _begin(self, account: Account, attempt: Attempt, call: Call, waits: Waits) -> Relay:
-        """One attempt at a stream, up to its first chunk; a stream that began may use all the time that is left."""
+        """One attempt at a stream, up to its first chunk; a stream that began may use all the time that is left.
+
+        Where a refusal is not the answer yet, it begins with its first content.
+        """
         exchange, target, body = self._prepare(attempt, call)
         if isinstance(exchange, Handoff):
             return await self._begin_handoff(account, attempt, call, waits, (exchange, target, body))
@@ -176,11 +178,18 @@ class Dispatcher:
                     raise await self._refusal(attempt, exchange, target, stream)
                 relay = Relay(account, attempt, exchange.events(attempt, call, self._engine.clock()), stream)
                 await relay.start()
+                if attempt.holds and relay.refused:
+                    attempt.replied()
+                    await relay.read_out()
+                    raise Refused(content_refused(attempt.model), relay)
                 attempt.answered()
                 return relay
         except BaseException as error:
             if stream is not None:
                 stream.close()
+            if isinstance(error, StreamRefused):
+                attempt.lost()
+                raise refused_midway(attempt.model, target, error) from None
             if isinstance(error, TransportError):
                 raise _charged(attempt, error) from None
             if isinstance(error, TimeoutError):

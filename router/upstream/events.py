@@ -5,6 +5,9 @@ from typing import Protocol
 
 from router.upstream.usage import Usage
 
+MOST_HELD_BYTES = 64 * 1024
+"""Of a stream that says nothing: then what came goes out all the same."""
+
 
 class Parser(Protocol):
     """Turns the pieces of a stream into its events, each no larger than a bound."""
@@ -26,6 +29,8 @@ class Events(Protocol):
     """Why the model ended, as far as it said."""
     parser: Parser
     """How the stream is divided into events."""
+    spoke: bool
+    """It said something; known only where the head is held back until it does."""
 
     @property
     def done(self) -> bool:

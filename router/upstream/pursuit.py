@@ -37,7 +37,7 @@ from router.upstream.attempts import (
 )
 from router.upstream.hedger import LEAST_LEFT_S, Hedger
 from router.upstream.race import Got, Race
-from router.upstream.trail import HEDGED, SERVED
+from router.upstream.trail import HEDGED, REFUSED
 
 
 class Refused(AttemptFailed, Generic[Got]):
@@ -114,7 +114,7 @@ class Pursuit(Generic[Got]):
                 self._note(error)
         if self._spare is not None:
             answer, account.attempt = self._spare
-            account.passed(account.model, SERVED)
+            account.passed(account.model, REFUSED)
             return answer
         failure = self._failure or timed_out(model)
         account.settle(failure.code)
@@ -204,7 +204,11 @@ class Pursuit(Generic[Got]):
         return self._account.begin(self._fleet.visit(stand, self._monotonic(), self._streamed, ticket))
 
     async def _outcome(self, attempt: Attempt, waits: Waits) -> Got:
-        """What comes of an attempt; a failure is noted."""
+        """What comes of an attempt; a failure is noted.
+
+        A refusal is one where another model is named for it, and where another one has refused already.
+        """
+        attempt.holds = self._spare is not None or self.chain.has("refusal")
         try:
             return await self._call(attempt, waits)
         except AttemptFailed as error:

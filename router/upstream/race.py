@@ -67,8 +67,9 @@ class Race(Generic[Got]):
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if (got := _result(task)) is not None:
-                    for loser in waiting:
-                        loser.add_done_callback(_forget)
+                    for other in self._tasks:
+                        if other is not task:
+                            other.add_done_callback(_forget)
                     return got
         self._tasks[0].result()  # raises
         raise AssertionError("an attempt ended without an answer and without a failure")

@@ -6,6 +6,7 @@ import orjson
 
 from experiments.evidence.record import record
 from router.transport.transport import BrokenAnswer
+from router.upstream.refusals import DECLINED, REFUSALS, check_error, declines
 from router.upstream.usage import Usage, answer_characters, read_usage, usage_fields
 
 
@@ -50,6 +51,8 @@ def completion_of(fields: dict[str, Any], usage: Usage | None) -> Completion:  #
     choices = fields["choices"]
     characters = 0 if usage else sum(answer_characters(choice.get("message")) for choice in choices)
     finish = choices[0].get("finish_reason")
+    if finish not in REFUSALS and declines(choices[0].get("message")):
+        finish = DECLINED
     return Completion(fields, usage, characters, finish if isinstance(finish, str) else "")
 
 
@@ -64,13 +67,14 @@ def write_completion(
 
 
 def read_chunk(data: bytes) -> dict[str, Any]:  # reason: passed on as the upstream wrote it
-    """Check that an event's data is a chunk of a chat answer; raises BrokenAnswer otherwise."""
+    """Check that an event's data is a chunk of a chat answer; raises BrokenAnswer otherwise (StreamRefused is one)."""
     try:
         chunk: dict[str, Any] = orjson.loads(data)  # reason: checked next
     except orjson.JSONDecodeError:
         raise BrokenAnswer("an event of the stream is not JSON") from None
     choices = chunk.get("choices") if isinstance(chunk, dict) else None
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        check_error(chunk.get("error") if isinstance(chunk, dict) else None)
         raise BrokenAnswer("an event of the stream holds no choices")
     return chunk
 

@@ -12,13 +12,19 @@ import orjson
 from router.errors import StreamBroken
 from router.transport.transport import BrokenAnswer
 from router.upstream.attempt import Attempt
-from router.upstream.events import Parser, broken_text
+from router.upstream.events import MOST_HELD_BYTES, Parser, broken_text
+from router.upstream.refusals import DECLINED, check_error
 from router.upstream.replies import Completion, dump_reply, read_object
 from router.upstream.sse import EventParser
 from router.upstream.usage import Usage, read_response_usage, response_usage_fields
 
 _PREPARING = ("response.created", "response.in_progress", "response.queued")
 """Events before the model writes: another model can still take over."""
+_SILENT = (
+    *_PREPARING, "response.output_item.added", "response.content_part.added", "response.refusal.delta",
+    "response.refusal.done", "response.reasoning_summary_part.added",
+)  # fmt: skip
+"""Events that hold nothing of an answer: frames of what may come, or a refusal."""
 _FINAL = ("response.completed", "response.incomplete")
 _FAILED = ("response.failed", "response.cancelled", "error")
 _CUT = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -56,6 +62,9 @@ class ResponseEvents:
         self.done = False
         self.usage: Usage | None = None
         self.finish = ""
+        self.spoke = False
+        self._holds = attempt.holds
+        self._held_bytes = 0
         self._attempt = attempt
         self._id = attempt.decision.id
         self._model = attempt.model
@@ -70,6 +79,9 @@ class ResponseEvents:
         if not isinstance(kind, str) or "\n" in kind or "\r" in kind:
             raise BrokenAnswer("an event of the stream has no type")
         if kind in _FAILED:
+            check_error(event.get("error"))
+            check_error(event)
+            check_error(response.get("error") if isinstance(response, dict) else None)
             raise BrokenAnswer("the response failed")
         number = event.get("sequence_number")
         self._number = number if type(number) is int else self._number
@@ -81,7 +93,16 @@ class ResponseEvents:
         delta = event.get("delta")
         if kind.endswith(".delta") and isinstance(delta, str):
             self._attempt.wrote(len(delta))
-        return self._release([_event(kind, event)], hold=kind in _PREPARING)
+        written = _event(kind, event)
+        return self._release([written], hold=not self.begun and self._waits(kind, event, len(written)))
+
+    def _waits(self, kind: str, event: Fields, size: int) -> bool:
+        """Whether nothing of an answer has come that the client should see."""
+        if not self._holds:
+            return kind in _PREPARING
+        self._held_bytes += size
+        self.spoke = kind not in _SILENT and not _is_empty(event)
+        return not self.spoke and self._held_bytes <= MOST_HELD_BYTES
 
     def complete(self) -> bool:
         """The final event is there."""
@@ -137,6 +158,8 @@ def _finish(fields: Fields) -> str:
     if fields.get("status") == "incomplete":
         reason = details.get("reason") if isinstance(details, dict) else None
         return _CUT.get(str(reason), "length")
+    if _declined(fields.get("output")):
+        return DECLINED
     kinds = {item.get("type") for item in fields.get("output") or () if isinstance(item, dict)}
     return "tool_calls" if any(str(kind).endswith("_call") for kind in kinds) else "stop"
 
@@ -153,3 +176,29 @@ def _characters(output: list[object]) -> int:
             text = part.get("text") if isinstance(part, dict) else None
             characters += len(text) if isinstance(text, str) else 0
     return characters
+
+
+def _is_empty(event: Fields) -> bool:
+    """Whether an event ends what is nothing but a refusal, or reasoning that is not shown."""
+    part, item = event.get("part"), event.get("item")
+    if isinstance(part, dict):
+        return _is_refusal(part)
+    if isinstance(item, dict) and item.get("type") == "reasoning":
+        return not item.get("summary") and not item.get("content")
+    return _declined([item])
+
+
+def _declined(output: object) -> bool:
+    """Whether all that was written is a refusal; reasoning is no answer."""
+    parts: list[object] = []
+    for item in output if isinstance(output, list) else ():
+        kind = item.get("type") if isinstance(item, dict) else None
+        if kind == "message" and isinstance(item.get("content"), list):
+            parts += item["content"]
+        elif kind != "reasoning":
+            return False
+    return bool(parts) and all(map(_is_refusal, parts))
+
+
+def _is_refusal(part: object) -> bool:
+    return isinstance(part, dict) and part.get("type") == "refusal"

@@ -79,6 +79,29 @@ def test_a_refusal_is_the_answer_again_where_nobody_else_answers(
     )
 
 
+def test_where_everybody_refuses_the_first_refusal_is_the_answer(
+    servers: Servers, opened: list[House]
+) -> None:
+    """The assigned model's own, so that a second one's does not make the request count as diverted."""
+    opened.append(house := house_of(servers, {"fallbacks_on": {"refusal": ["other"]}}))
+    for name in ("big", "other"):
+        servers[name].will(answer(choices=REFUSAL))
+    assert (ask(house, "task/math").model, asked(servers)["other"]) == ("big", 1)
+    call = house.calls()[-1]
+    assert (call["diverted"], call["cost_usd"]) == (False, pytest.approx(COST["big"] + COST["small"]))
+
+
+def test_a_refusal_in_the_models_own_words_is_one_as_well(servers: Servers, opened: list[House]) -> None:
+    """`refusal` beside an empty content, as structured outputs have it."""
+    opened.append(house := house_of(servers, {"fallbacks_on": {"refusal": ["other"]}}))
+    said = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
+    servers["big"].will(answer(choices=[{"index": 0, "message": said, "finish_reason": "stop"}]))
+    assert ask(house, "task/math").model == "other"
+    said = {"role": "assistant", "content": "In part:", "refusal": "Not the rest."}
+    servers["big"].will(answer(choices=[{"index": 0, "message": said, "finish_reason": "stop"}]))
+    assert ask(house, "task/math").model == "big"
+
+
 def test_both_answers_are_paid_when_another_model_answers_after_a_refusal(
     servers: Servers, opened: list[House]
 ) -> None:

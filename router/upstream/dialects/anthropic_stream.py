@@ -6,6 +6,7 @@ from typing import Any
 from router.transport.transport import BrokenAnswer
 from router.upstream.dialects.anthropic_words import finish_of, read_message_usage
 from router.upstream.dialects.chat_words import usage_object
+from router.upstream.refusals import check_error
 from router.upstream.replies import read_object
 
 Json = Any  # reason: as the upstream wrote it
@@ -100,7 +101,9 @@ class MessageDecoder:
         return ()
 
     def _error(self, event: dict[str, Json]) -> Sequence[dict[str, Json]]:
-        kind = _part(event, "error").get("type")
+        error = _part(event, "error")
+        check_error(error)
+        kind = error.get("type")
         raise BrokenAnswer(f"the stream reports {str(kind)[:40]!r}")
 
     def _note(self, usage: Json) -> None:
