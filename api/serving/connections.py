@@ -14,6 +14,7 @@ from api.serving.metrics import Counters
 from api.serving.problems import PROBLEMS, error_body
 
 MAX_HEAD_BYTES = 65_536
+MAX_HEADERS = 256
 _REASONS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Service Unavailable"}
 
 
@@ -26,6 +27,10 @@ class Limits:
     body_timeout_s: float
     counters: Counters
     """Where refused connections are counted."""
+
+
+class TooManyHeaders(Exception):
+    """Stops the parser; the client has its answer."""
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -70,6 +75,9 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there, the body is next."""
+        if len(self.headers) > MAX_HEADERS:
+            self._refuse("head_too_large", f"the request's head has more than {MAX_HEADERS} headers")
+            raise TooManyHeaders
         super().on_headers_complete()
         self._in_head = False
         self.waiting_since_s = self.loop.time()
@@ -78,6 +86,11 @@ class BoundedConnection(HttpToolsProtocol):
         """The client owes nothing more."""
         super().on_message_complete()
         self.waiting_since_s = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that this is not HTTP, unless something better was said."""
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
 
     def sweep(self, now_s: float) -> None:
         """End the connection if its client is late."""
