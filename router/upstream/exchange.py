@@ -1,9 +1,10 @@
 """An exchange: how one endpoint is spoken with upstreams of one dialect."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from experiments.evidence.record import record
 from router.config.model import Model
 from router.transport.transport import Reply, Upstream
 from router.upstream.attempt import Attempt
@@ -17,7 +18,7 @@ class Untranslatable(Exception):
     """The request asks for something that the dialect has no words for; the message says what."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Recipient:
     """Who is asked: one site of a model, and what the server has to show there."""
 

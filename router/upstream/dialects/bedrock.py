@@ -99,7 +99,8 @@ def signed(url: str, body: bytes, region: str, secrets: Mapping[str, str]) -> di
 def region_of(model: Model) -> str | None:
     """The region that an address of AWS names, else the one that is declared.
 
-    >>> region_of(Model(base_url="https://bedrock-runtime.eu-central-1.amazonaws.com", region="elsewhere"))
+    >>> place = "https://bedrock-runtime.eu-central-1.amazonaws.com"
+    >>> region_of(Model(base_url=place, dialect="bedrock", region="elsewhere"))
     'eu-central-1'
     """
     found = _REGION.search(urlsplit(model.base_url).hostname or "")
