@@ -38,6 +38,7 @@ from router.transport.transport import Reply as UpstreamReply
 from router.upstream.chat import read_chat
 from router.upstream.dialects.spoken import exchange_of
 from router.upstream.dispatch import Dispatcher
+from router.upstream.exchange import Recipient
 from router.upstream.features import with_features
 from router.upstream.hints import parse_body
 from router.upstream.replies import read_completion, write_completion
@@ -206,7 +207,9 @@ async def answering(routing: Engine) -> AsyncIterator[Row]:
         decision = await routing.route_async(call.route)
         yield (
             "target and body for the upstream",
-            best_us(lambda: (exchange.target(model, None), exchange.body(call, "one", model))),
+            best_us(
+                lambda: exchange.target(Recipient(model, "one"), call, exchange.body(call, "one", model))
+            ),
         )
         yield "parse the answer, its usage", best_us(lambda: read_completion(ANSWER))
         yield "cost of the usage", best_us(lambda: usage.cost_usd(price))
