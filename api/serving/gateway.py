@@ -83,7 +83,7 @@ class Gateway:
 
     async def _serve(self, read: Reader, scope: Scope, receive: Receive, send: Send) -> None:
         """Read, route, answer. A request too many is refused before its body is read, so that refusing costs little."""
-        if self._in_flight >= self._max_in_flight:
+        if self._in_flight - self._dispatcher.waiting >= self._max_in_flight:
             self._dispatcher.fleet.count("shed")
             await send_reply(send, problem_of(_too_many(self._max_in_flight)))
             return
@@ -137,7 +137,8 @@ class Gateway:
         relay: Relay | None = None
         last = b""
         try:
-            async with asyncio.timeout(decision.timeout_s + SLOW_CLIENT_S):
+            waited_s = self._dispatcher.wait_s(decision, call)
+            async with asyncio.timeout(waited_s + decision.timeout_s + SLOW_CLIENT_S):
                 async with Departure(receive) as departure:
                     relay = await self._dispatcher.stream(decision, call)
                     last = await _relay(decision, relay, send)

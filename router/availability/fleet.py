@@ -19,11 +19,13 @@ from router.config.availability import Cooldown, Usual
 from router.deciding.snapshot import Snapshot
 
 Kind = Literal[
-    "retries", "moves", "fallbacks", "pauses", "over_quota", "over_budget", "shed", "hedges", "hedges_won"
-]
+    "retries", "moves", "fallbacks", "pauses", "over_quota", "over_budget", "shed", "hedges", "hedges_won", "queued",
+    "queue_full", "queue_expired",
+]  # fmt: skip
 """What is counted: retries at a model, moves to another deployment, fallbacks to another model, pauses begun,
-models passed over for a quota, requests that found a budget spent, requests refused because too many ran,
-second attempts beside slow ones, those of them that answered first."""
+models passed over for a quota, requests that found a budget spent, requests refused because too many ran, second
+attempts beside slow ones, those of them that answered first, batch requests that waited at a limit, found the line
+full, or waited in vain."""
 NOT_THEIR_FAULT = frozenset(
     {
         "not_configured",

@@ -10,7 +10,7 @@ off later in the same period: of a minute that is over no limit says anything.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ulp
 from typing import Literal, NamedTuple
 
@@ -43,6 +43,16 @@ class Rule:
     span_ms: int
     most: float
     paced: bool = False
+    reserve: float = 0.0
+    """Part of it that batch requests leave to the others."""
+
+    def for_batch(self) -> "Rule":
+        """The same for batch requests.
+
+        >>> Rule("model:a:rpm", "attempts", MINUTE_MS, 60.0, reserve=0.1).for_batch().most
+        54.0
+        """
+        return replace(self, most=self.most * (1 - self.reserve))
 
     def most_at(self, now_ms: int) -> float:
         """What may have been given out by now.
@@ -83,7 +93,9 @@ def limit_rules(owner: str, limits: Limits | None) -> tuple[Rule, ...]:
         ("usd_per_day", "usd", DAY_MS, limits.usd_per_day),
     )
     return tuple(
-        Rule(f"{owner}:{name}", unit, span, most) for name, unit, span, most in stated if most is not None
+        Rule(f"{owner}:{name}", unit, span, most, reserve=limits.reserve)
+        for name, unit, span, most in stated
+        if most is not None
     )
 
 
@@ -166,13 +178,18 @@ class Quotas:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._held: dict[str, _Held] = {}
+        self._held: dict[tuple[str, bool], _Held] = {}
 
-    async def admit(self, rules: Sequence[Rule], need: Need) -> Ticket | float:
-        """A ticket, or the seconds until it is worth asking again."""
+    async def admit(self, rules: Sequence[Rule], need: Need, batch: bool = False) -> Ticket | float:
+        """A ticket, or the seconds until it is worth asking again.
+
+        Batch requests lease slices of their own: from what others leased they could take what is kept for these.
+        """
         ticket = Ticket(need)
-        for rule in rules:
-            held = self._held.setdefault(rule.name, _Held())
+        for stated in rules:
+            apart = batch and stated.reserve > 0
+            rule = stated.for_batch() if apart else stated
+            held = self._held.setdefault((rule.name, apart), _Held())
             try:
                 spent = await self._spent(held, rule, need.of(rule.unit))
             except asyncio.CancelledError:  # the client left: what the rules before gave comes back

@@ -44,6 +44,8 @@ class Limits(Declared):
     """Tokens per day (UTC)."""
     usd_per_day: Dollars | None = None
     """US dollars per day (UTC)."""
+    reserve: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    """Part of each of these that batch requests leave to the others."""
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Limits":

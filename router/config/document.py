@@ -16,7 +16,7 @@ from router.config.classifier import Classifier
 from router.config.conditions import MAX_ROUTES, Rule
 from router.config.model import Model
 from router.config.policy import MAX_POLICIES, Policy
-from router.config.task import Task
+from router.config.task import Queue, Task
 
 MAX_MODELS, MAX_TASKS, MAX_EXPERIMENTS = 500, 2_000, 2_000
 TierText = Annotated[str, StringConstraints(pattern=r"^[1-9]$")]
@@ -35,6 +35,8 @@ class Document(Declared):
     timeout_s: Seconds = 120.0
     retries: Retries = 1
     """Retries of tasks that declare none."""
+    queue: Queue | None = None
+    """How batch requests of tasks that declare no queue wait at a limit."""
     cooldown: Cooldown = Cooldown()
     """When an upstream that fails is left alone."""
     tasks: dict[TaskName, Task] = Field(default_factory=dict, max_length=MAX_TASKS)

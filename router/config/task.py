@@ -10,6 +10,7 @@ from router.config.availability import Budget, FallbacksOn, Hedge, Retries, Seco
 
 MAX_COST_USD = 1e6
 """Largest ceiling of one request that a task or a caller may name."""
+Waiting = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Keyword = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
 
@@ -33,6 +34,15 @@ class Match(Declared):
         return self
 
 
+class Queue(Declared):
+    """How batch requests wait for room at a limit of their model, instead of moving on."""
+
+    wait_s: Waiting = 300.0
+    """Longest wait; `timeout_s` counts from its end."""
+    longest: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    """Requests that may wait for one model, of each worker."""
+
+
 class Task(Declared):
     """Settings of one task; what is left out is taken from the nearest parent."""
 
@@ -54,6 +64,8 @@ class Task(Declared):
     """Most that one request may cost by the price list; a caller's smaller `max_cost` goes before it."""
     hedge: Hedge | None = None
     """When a slow attempt gets a second one beside it; by default never."""
+    queue: Queue | None = None
+    """How batch requests wait at a limit; without it they move on as all others do."""
     match: Match | None = None
 
     @field_validator("fallbacks", mode="before")

@@ -55,8 +55,8 @@ class Account:
     """Attempts of one decision. As a context manager it settles what an exception left open."""
 
     __slots__ = (
-        "_attempts", "_bill", "_budgeted", "_call", "_engine", "_input_ahead", "_left", "_monotonic", "_on_end",
-        "_presence", "_settled", "_trail", "attempt", "decision",
+        "_attempts", "_bill", "_budgeted", "_call", "_engine", "_held_s", "_input_ahead", "_left", "_monotonic",
+        "_on_end", "_presence", "_settled", "_trail", "_waited_s", "attempt", "decision",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +83,8 @@ class Account:
         self._engine = engine
         self._call = call
         self._monotonic = monotonic
+        self._waited_s = 0.0
+        self._held_s: float | None = None
         self._settled = False
 
     @property
@@ -117,7 +119,18 @@ class Account:
 
     def remaining_s(self) -> float:
         """What is left of the decision's time."""
-        return self.decision.timeout_s - (self._monotonic() - self._trail.started_s)
+        return self.decision.timeout_s - (self._monotonic() - self._trail.started_s - self._in_line_s())
+
+    def hold(self) -> None:
+        """The request waits in a line from now on, at no time of its own."""
+        self._held_s = self._monotonic()
+
+    def go_on(self) -> None:
+        """It waits no longer."""
+        self._waited_s, self._held_s = self._in_line_s(), None
+
+    def _in_line_s(self) -> float:
+        return self._waited_s + (0.0 if self._held_s is None else self._monotonic() - self._held_s)
 
     def begin(self, visit: Visit) -> Attempt:
         """An attempt starts."""
@@ -195,7 +208,7 @@ class Account:
         return model.dialect if model is not None else "no longer declared"
 
     def _row(self, error: str | None) -> CallRow:
-        decision, bill, started_s = self.decision, self._bill, self._trail.started_s
+        decision, bill, started_s = self.decision, self._bill, self._trail.started_s + self._in_line_s()
         first_token_s = None if self.attempt is None else self.attempt.first_token_s
         return CallRow(
             number=decision.number,

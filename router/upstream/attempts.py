@@ -12,6 +12,7 @@
 | bad_reply | no answer: not JSON, no choices, cut, redirect | yes | 502 |
 | resting | its sites failed and are left alone for a while | yes | 503 |
 | over_quota | a limit of the configuration is reached | yes | 429 |
+| queue_full | too many batch requests wait at the model's limit | no | 429 |
 | over_budget | the task has spent its money, and its budget says to refuse | no | 429 |
 | context_overflow | the prompt is too long, by the upstream's error | if `fallbacks_on` names one | that status |
 | content_refused | refused for its content | if `fallbacks_on` names one | the refusal |
@@ -30,6 +31,8 @@ from router.upstream.refusals import StreamRefused, is_filtered
 
 MAX_RETRY_AFTER_S = 3_600
 MAX_MESSAGE_CHARACTERS = 2_000
+FULL_RETRY_S = 30
+"""When a batch request that found the line full should come again."""
 INELIGIBLE = "ineligible"
 _ACCOUNT_STATUSES = (401, 402, 403)
 _BUSY_STATUSES = (503, 529)
@@ -100,6 +103,14 @@ def over_quota(model: str, wait_s: float) -> AttemptFailed:
     """A limit of the configuration is reached."""
     message = f"model {model!r} is at the limit that its configuration sets; try again later"
     return AttemptFailed("over_quota", UpstreamFailed(message, 429, max(1, round(wait_s))))
+
+
+def queue_full(model: str) -> AttemptFailed:
+    """Nobody else may wait at the model's limit."""
+    message = (
+        f"model {model!r} is at its limit, and as many batch requests wait for it as may; try again later"
+    )
+    return AttemptFailed("queue_full", UpstreamFailed(message, 429, FULL_RETRY_S), another=False)
 
 
 def over_budget(task: str, wait_s: float) -> AttemptFailed:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from experiments.evidence.record import record
 from router.availability.fleet import Fleet
+from router.availability.lines import MOST_WAITING, Lines
 from router.availability.quotas import Quotas
 from router.availability.waits import Waits
 from router.deciding.choose import Decision
@@ -41,6 +42,7 @@ from router.upstream.call import Call
 from router.upstream.dialects.spoken import exchange_of
 from router.upstream.exchange import Exchange, Recipient, Untranslatable
 from router.upstream.handoff import Handoff, Spoken, is_taken
+from router.upstream.patience import queue_of
 from router.upstream.pursuit import Pursuit, Refused
 from router.upstream.race import Got
 from router.upstream.refusals import StreamRefused
@@ -92,6 +94,7 @@ class Dispatcher:
         monotonic: Monotonic = time.monotonic,
         fleet: Fleet | None = None,
         secrets: Secrets | None = None,
+        most_waiting: int = MOST_WAITING,
     ) -> None:
         self._engine = engine
         self._transport = transport
@@ -103,6 +106,7 @@ class Dispatcher:
         self.fleet = fleet or Fleet()
         """What is known of the models' sites."""
         self._quotas = Quotas(engine.store, engine.clock)
+        self._lines = Lines(monotonic, most_waiting)
         self.on_end: OnEnd | None = None
         """Told of every call that has ended, in the event loop."""
 
@@ -131,11 +135,24 @@ class Dispatcher:
 
             return await pursuit.run(begin)
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for room at a limit, and use no upstream meanwhile."""
+        return self._lines.waiting
+
+    def wait_s(self, decision: Decision, call: Call) -> float:
+        """How long a request may wait at a limit before its own time begins."""
+        if call.route.needs is None:
+            return 0.0
+        self.fleet.follow(self._engine.snapshot)
+        queue = queue_of(self.fleet.terms(decision.task), decision, call.route.needs)
+        return 0.0 if queue is None else queue.wait_s
+
     def _pursuit(self, account: Account, call: Call, streamed: bool) -> Pursuit[Got]:
         self.fleet.follow(self._engine.snapshot)
         return Pursuit(
             account, self.fleet, self._quotas, self._usual, self._limits.attempt_share, streamed, call.route.needs,
-            self._monotonic,
+            self._monotonic, self._lines,
         )  # fmt: skip
 
     async def _whole(self, account: Account, attempt: Attempt, call: Call, waits: Waits) -> Answer:

@@ -116,4 +116,5 @@ class Hedger:
             if not isinstance(granted, Ticket):
                 return granted
             self._account.reserve(granted)
-        return await self._quotas.admit(site.rules, need) if site.rules else None
+        batch = self._needs is not None and self._needs.latency == "batch"
+        return await self._quotas.admit(site.rules, need, batch) if site.rules else None

@@ -1,6 +1,7 @@
 """The pursuit of an answer: one request's way through sites, retries and models, until one answers.
 
-At each model: its sites one after another, then retries at them, then the next model of the chain. A model
+At each model: its sites one after another, then retries at them, then the next model of the chain. At a limit
+of its decided model a batch request may wait for room first (router.upstream.patience). A model
 whose sites all rest is passed over; if that leaves nobody at all, the decided model is asked in spite of it.
 While something else is left to try, an attempt may use two thirds of the remaining time. Where the task says so,
 a slow attempt gets another one beside it (router.upstream.hedger says which, router.upstream.race who wins).
@@ -13,6 +14,7 @@ from typing import Generic
 from router.availability.balancing import Stand
 from router.availability.chain import Chain
 from router.availability.fleet import Fleet
+from router.availability.lines import Lines
 from router.availability.quotas import Quotas, Ticket, budget_rule
 from router.availability.retrying import PATIENCE_S, SHORT_PATIENCE_S, wait_s
 from router.availability.sites import Served, Site
@@ -36,6 +38,7 @@ from router.upstream.attempts import (
     timed_out,
 )
 from router.upstream.hedger import LEAST_LEFT_S, Hedger
+from router.upstream.patience import Patience, queue_of
 from router.upstream.race import Got, Race
 from router.upstream.trail import HEDGED, REFUSED
 
@@ -61,6 +64,7 @@ class Pursuit(Generic[Got]):
         streamed: bool,
         needs: Needs | None,
         monotonic: Monotonic,
+        lines: Lines,
     ) -> None:
         decision = account.decision
         self._account = account
@@ -74,6 +78,9 @@ class Pursuit(Generic[Got]):
         self._needs = within_ceiling(needs, self._terms.max_cost_usd, self._terms.ceiling_of)
         pinned = decision.reason in ("override", "shadow")
         self.chain = Chain(decision.model, decision.fallbacks, self._terms.fallbacks_on, pinned)
+        self._batch = needs is not None and needs.latency == "batch"
+        queue = queue_of(self._terms, decision, needs)
+        self._patience = None if queue is None else Patience(account, fleet, lines, queue)
         self._failure: AttemptFailed | None = None
         self._spare: tuple[Got, Attempt] | None = None
         self._rested = False
@@ -156,6 +163,17 @@ class Pursuit(Generic[Got]):
 
         The model is looked up for each attempt: the configuration may have changed meanwhile.
         """
+        patience = self._patience if name == self._account.decision.model and not forced else None
+        if patience is None:
+            return await self._at_sites(name, forced, None)
+        try:
+            await patience.behind_others()
+            return await self._at_sites(name, forced, patience)
+        finally:
+            patience.leave()
+
+    async def _at_sites(self, name: str, forced: bool, patience: Patience | None) -> Got:
+        """Its sites one after another, and again; at a limit after a wait for room, where the request may wait."""
         tried: set[str] = set()
         failure: AttemptFailed | None = None
         retries = 0
@@ -171,11 +189,16 @@ class Pursuit(Generic[Got]):
                         raise
             elif failure is None:
                 raise self._resting(model)
+            elif patience is not None and failure.code == "over_quota" and await patience.waited(failure):
+                tried.clear()
+                failure = None
             elif tried and await self._waited(failure, retries):
                 retries += 1
                 tried.clear()
             else:
                 raise failure
+        if patience is not None and patience.waiting:
+            await patience.waited(failure)  # the client has just left
         raise failure or timed_out(name)
 
     async def _at_site(self, model: Served, stand: Stand, tried: set[str]) -> Got:
@@ -185,9 +208,12 @@ class Pursuit(Generic[Got]):
         tried.add(site.id)
         ticket = await self._admitted(site) if site.rules else None
         if isinstance(ticket, float):
-            account.passed(site.id, "over_quota")
-            self._fleet.count("over_quota")
+            if self._patience is None or not self._patience.waiting:  # else it is told once that it waits
+                account.passed(site.id, "over_quota")
+                self._fleet.count("over_quota")
             raise over_quota(model.name, ticket)
+        if self._patience is not None:
+            self._patience.let_in()
         if again:
             self._fleet.count("moves")
         attempt = self._begin(stand, ticket)
@@ -264,7 +290,7 @@ class Pursuit(Generic[Got]):
 
     async def _admitted(self, site: Site) -> Ticket | float:
         """Room within the site's limits, or the seconds until there may be some."""
-        return await self._quotas.admit(site.rules, self._account.need(site.price))
+        return await self._quotas.admit(site.rules, self._account.need(site.price), self._batch)
 
     async def _waited(self, failure: AttemptFailed, retries: int) -> bool:
         """Wait for a retry; False where none is worth it, allowed, or left."""

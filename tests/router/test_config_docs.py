@@ -20,7 +20,7 @@ from router.config.document import Document
 from router.config.model import Deployment, Model
 from router.config.policy import Ask, Policy, PolicyRule
 from router.config.price import Price, PriceTier
-from router.config.task import Match, Task
+from router.config.task import Match, Queue, Task
 
 DOCS = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -31,6 +31,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`tasks.<name>.fallbacks_on`": FallbacksOn,
     "`tasks.<name>.budget`": Budget,
     "`tasks.<name>.hedge`": Hedge,
+    "`tasks.<name>.queue`": Queue,
     "`cooldown`": Cooldown,
     "`models.<name>`": Model,
     "`policies.<name>`": Policy,
