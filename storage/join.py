@@ -136,7 +136,7 @@ def finish(book: Book, row: CallRow) -> None:
     before, after = outcome(None, effects, definition), outcome(row, effects, definition)
     _move_outcome(book, unit, before, after)
     if LATENCY not in effects:
-        _count_latency(book, unit, row.latency_ms, 1)
+        _count_latency(book, unit, _latency(row, None), 1)
 
 
 def report(book: Book, row: FeedbackRow) -> FeedbackReply:
@@ -304,8 +304,10 @@ def _replace(delta: CellDelta, old: Contribution, new: Contribution) -> None:
 
 
 def _latency(call: CallRow | None, reported: Effect | None) -> float | None:
-    """What feedback says goes before the gateway's own measurement."""
-    return reported.value if reported else call.latency_ms if call else None
+    """What feedback says goes before the gateway's own measurement, where there is one."""
+    if reported:
+        return reported.value
+    return call.latency_ms if call is not None and call.latency_ms >= 0 else None
 
 
 def _count_latency(book: Book, unit: UnitRow, latency_ms: float | None, sign: int) -> None:

@@ -14,6 +14,8 @@ from experiments.evidence.record import record
 
 Scope = Literal["traffic", "feedback", "view", "admin"]
 RouteSource = Literal["file", "hand", "promotion", "rollback"]
+UNTIMED_MS = -1.0
+"""Latency of an answer that nobody waited for, as of a provider's batch: it counts in no histogram."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,7 @@ class CallRow:
     input_tokens: int | None
     output_tokens: int | None
     latency_ms: float
+    """UNTIMED_MS where it was not measured."""
     first_token_ms: float | None
     attempts: int
     finished_at_ms: int

@@ -1,4 +1,4 @@
-"""`pointsman serve`: one supervisor, several serving workers on one socket, one planner.
+"""`pointsman serve`: one supervisor, several serving workers on one socket, one planner, one batcher.
 
 The supervisor opens the socket once, so that a worker can be replaced without refusing anybody, and starts
 a process again when it dies. It serves nothing itself.
@@ -23,6 +23,7 @@ from api.serving.metrics import page_bytes
 from api.settings import Settings
 from router.errors import ConfigInvalid
 from storage.open import place_of
+from storage.spool.spool import spool_path
 
 TICK_S = 0.05
 GRACE_S = 1.5
@@ -73,14 +74,17 @@ class Supervisor:
         return 0
 
     def _children(self, page: int) -> list[Child]:
-        """One child for each worker, and the planner."""
+        """One child for each worker, the planner, and the batcher where batches have a place."""
         listener = self._prepared.listener.fileno()
         arguments = ("--fd", str(listener), "--metrics-fd", str(page))
         workers = [
             Child("api.processes.worker", arguments, (listener, page), self._order(f"worker {slot}", slot))
             for slot in range(self._settings.workers)
         ]
-        return [*workers, Child("api.processes.planner", (), (), self._order("planner", 0))]
+        planner = Child("api.processes.planner", (), (), self._order("planner", 0))
+        if spool_path(self._settings.store) is None or not self._settings.batch_spool_mb:
+            return [*workers, planner]
+        return [*workers, planner, Child("api.processes.batcher", (), (), self._order("batcher", 0))]
 
     def _order(self, name: str, slot: int) -> Order:
         holder = f"{socket.gethostname()}:{os.getpid()}:{time.monotonic_ns()}:{name}"

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from api.processes import logs, orders
 from api.processes.orders import Order
 from api.serving.auth import Auth
+from api.serving.batch_door import BatchDoor
 from api.serving.connections import Limits, bounded, sweep
 from api.serving.gateway import Gateway
 from api.serving.hot import HotApp
@@ -80,7 +81,9 @@ class Worker:
         engine = self._engine
         gateway = Gateway(engine, self._dispatcher, max_in_flight=self.order.settings.max_in_flight)
         auth = Auth(lambda: engine.snapshot.state, self.order.loopback)
-        return HotApp(engine, gateway, auth, self.rest, self.counters, self._live)
+        settings = self.order.settings
+        batches = BatchDoor(settings.store, settings.batch_spool_mb, machine_clock)
+        return HotApp(engine, gateway, auth, self.rest, self.counters, self._live, batches)
 
     def each_second(self, connections: int) -> None:
         """Show the counters to the other workers; learn which secrets a new configuration brought."""

@@ -14,7 +14,8 @@ from typing import Protocol
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Request
 
-from api.serving.auth import Auth, Identity
+from api.serving.auth import Auth, Identity, lacking
+from api.serving.batch_door import BatchDoor, is_batch_path
 from api.serving.bodies import ClientGone, read_body, replay
 from api.serving.decisions import Decisions
 from api.serving.metrics import Counters
@@ -71,9 +72,11 @@ class HotApp:
     """The ASGI application of a serving worker."""
 
     def __init__(
-        self, engine: Engine, gateway: Gateway, auth: Auth, rest: ASGIApp, counters: Counters, life: Life
-    ) -> None:
+        self, engine: Engine, gateway: Gateway, auth: Auth, rest: ASGIApp, counters: Counters, life: Life,
+        batches: BatchDoor | None = None,
+    ) -> None:  # fmt: skip
         self._engine = engine
+        self._batches = batches
         self._auth = auth
         self._rest = rest
         self._counters = counters
@@ -124,6 +127,11 @@ class HotApp:
         found = self._auth.identify(scope) if hot is None else self._auth.admit(scope, hot.needed)
         if isinstance(found, Reply):
             await send_reply(send, found)
+        elif hot is None and self._batches is not None and is_batch_path(scope["path"]):
+            if found.may("traffic"):
+                await self._batches.answer(scope, receive, send, found.actor)
+            else:
+                await send_reply(send, lacking("traffic"))
         elif hot is None:
             await self._hand_on(scope, receive, send, found)
         elif scope["method"] != hot.method:

@@ -95,6 +95,8 @@ class Model(Abilities):
     """Longest waits for this model."""
     limits: Limits | None = None
     """Most that is sent to the model, all deployments together."""
+    batch: bool = False
+    """Whether lines of batches go to the upstream's own batch API."""
 
     @field_validator("allow_fields", "deployments", mode="before")
     @classmethod
@@ -146,6 +148,7 @@ class Model(Abilities):
             "default_max_tokens",
             "deployments",
             "model",
+            "batch",
         )
         stated = [name for name in unused if getattr(self, name)]
         if stated or self.dialect != "openai":

@@ -19,15 +19,16 @@ FLOORS: dict[str, set[str]] = {
     "dashboards": {"jinja2", "markupsafe", "rich"},
     "api": {
         "aiohttp", "fastapi", "httptools", "jinja2", "orjson", "prometheus_client", "pydantic",
-        "pydantic_settings", "rich", "starlette", "structlog", "typer", "click", "uvicorn", "uvloop",
+        "pydantic_settings", "python_multipart", "rich", "starlette", "structlog", "typer", "click", "uvicorn",
+        "uvloop",
     },
 }  # fmt: skip
 ORDER = list(FLOORS)
 ROOMS = {
     "experiments": ("definition", "evidence", "inference", "verdict", "planning", "report"),
     "router": (
-        "transport", "classifying", "config", "deciding", "availability", "recording", "steering", "upstream",
-        "applying", "importing",
+        "transport", "classifying", "config", "deciding", "availability", "recording", "steering",
+        "upstream", "batching", "applying", "importing",
     ),
 }  # fmt: skip
 """Rooms of the floors that have several, each using only rooms before it."""

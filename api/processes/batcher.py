@@ -1,0 +1,59 @@
+"""The batcher process: `python -m api.processes.batcher`, started by the supervisor beside an SQLite ledger.
+
+It loads what calls models only once there is a batch to work on; until then it looks once in a while and costs
+next to nothing.
+"""
+
+import signal
+import threading
+from pathlib import Path
+
+from api.processes import logs, orders
+from storage.errors import StoreError
+from storage.spool.spool import Spool, spool_path
+
+LOOK_S = 1.0
+
+
+def main() -> None:
+    """Receive the order and work until SIGTERM, or until the supervisor is gone."""
+    order = orders.receive()
+    redaction = logs.Redaction([order.settings.signing_key_text or ""])
+    logs.set_up(order.name, redaction)
+    stop = threading.Event()
+
+    def end(*_: object) -> None:
+        """Stop from another thread: this one may hold the event's lock when the signal comes."""
+        threading.Thread(target=stop.set, name="pointsman-stop").start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    orders.when_orphaned(end)
+    folder = spool_path(order.settings.store)
+    assert folder is not None, "the supervisor starts a batcher for ledger files only"
+    if wait_for_work(folder, stop):
+        from api.processes.batch_work import work
+
+        work(order, Spool(folder), redaction, stop)
+
+
+def wait_for_work(folder: Path, stop: threading.Event) -> bool:
+    """Wait until there is a batch; False when told to stop before."""
+    spool: Spool | None = None
+    while not stop.wait(LOOK_S):
+        if spool is None and not folder.exists():
+            continue
+        try:
+            spool = spool or Spool(folder)
+            with spool.reading() as connection:
+                (many,) = connection.execute("SELECT COUNT(*) FROM batches").fetchone()
+        except StoreError:
+            continue
+        if many:
+            spool.close()
+            return True
+    return False
+
+
+if __name__ == "__main__":
+    main()
