@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from api.commands import (
+    batch,
     classify,
     configuration,
     doctor,
@@ -54,6 +55,7 @@ app.command("simulate")(simulate.simulate)
 app.command("export")(ledger.export)
 app.command("audit")(ledger.audit)
 app.command("decisions")(ledger.decisions)
+app.add_typer(batch.app, name="batch")
 app.add_typer(keys.app, name="keys")
 app.add_typer(classify.app, name="classify")
 app.add_typer(import_.app, name="import")

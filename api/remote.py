@@ -132,6 +132,22 @@ class RemoteTarget:
         """End a key."""
         self._read("DELETE", f"/v1/keys/{_part(key_id)}")
 
+    def ask(self, method: str, path: str, body: object = None) -> Fields:
+        """One question that is answered with an object."""
+        return self._json(method, path, body)
+
+    def send(self, path: str, pieces: Iterator[bytes], headers: Mapping[str, str], timeout_s: float) -> bytes:
+        """Post a body piece by piece; the whole answer."""
+        request = Request(self._base + path, pieces, {**self._headers(), **headers}, method="POST")  # noqa: S310  # http(s), checked in connect
+        with self._opened(request, timeout_s) as answer:
+            return answer.read(_MAX_ANSWER)
+
+    def pieces(self, path: str, size: int) -> Iterator[bytes]:
+        """An answer piece by piece, whatever its length."""
+        with self._open("GET", path) as answer:
+            while piece := answer.read(size):
+                yield piece
+
     def _list(self, path: str, field: str) -> list[Fields]:
         found = self._json("GET", path).get(field)
         if not isinstance(found, list):
@@ -161,16 +177,23 @@ class RemoteTarget:
         return raw
 
     def _open(self, method: str, path: str, body: object = None) -> HTTPResponse:
-        headers = {"accept": "application/json"}
-        if self._key:
-            headers["authorization"] = f"Bearer {self._key}"
+        headers = self._headers()
         data = None
         if body is not None:
             headers["content-type"] = "application/json"
             data = json.dumps(body).encode()
         request = Request(self._base + path, data, headers, method=method)  # noqa: S310  # http(s), checked in connect
+        return self._opened(request, TIMEOUT_S)
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"accept": "application/json"}
+        if self._key:
+            headers["authorization"] = f"Bearer {self._key}"
+        return headers
+
+    def _opened(self, request: Request, timeout_s: float) -> HTTPResponse:
         try:
-            answer: HTTPResponse = self._opener.open(request, timeout=TIMEOUT_S)
+            answer: HTTPResponse = self._opener.open(request, timeout=timeout_s)
         except HTTPError as error:
             raise _refusal(error.code, error) from None
         except (URLError, HTTPException, OSError) as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from api.commands.options import store_url, where_of
+from api.commands.options import Where, store_url, where_of
 from api.commands.target import Target
 
 if TYPE_CHECKING:
@@ -19,14 +19,20 @@ def target(ctx: typer.Context) -> Iterator[Target]:
     where = where_of(ctx)
     if where.url is not None:
         from api.remote import connect
-        from api.settings import environment
 
-        yield connect(where.url, environment().get(where.key_env))
+        yield connect(where.url, key_of(where))
         return
     from api.commands.local import LocalTarget
 
     with open_local(ctx) as store:
         yield LocalTarget(store)
+
+
+def key_of(where: Where) -> str | None:
+    """The key for the server that the options name, from the environment."""
+    from api.settings import environment
+
+    return environment().get(where.key_env)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from api.processes import logs
 from api.processes.orders import Order
 from api.serving.upstream_keys import UpstreamKeys
 from api.settings import environment
+from router.batching.anthropic_batches import AnthropicBatches
 from router.batching.batch_api import BatchApi
 from router.batching.batcher import Batcher
 from router.batching.groups import Pace
@@ -57,7 +58,10 @@ async def _rounds(
     transport, courier = AiohttpTransport(), AiohttpCourier()
     dispatcher = Dispatcher(engine, transport, keys)
     pace = Pace(poll_s=order.settings.batch_poll_s)
-    apis: dict[DialectName, BatchApi] = {"openai": OpenAIBatches(courier)}
+    apis: dict[DialectName, BatchApi] = {
+        "openai": OpenAIBatches(courier),
+        "anthropic": AnthropicBatches(courier),
+    }
     batcher = Batcher(spool, engine, recorder, dispatcher, apis, keys, order.holder, pace)
     known = engine.snapshot
     try:

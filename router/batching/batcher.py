@@ -31,7 +31,7 @@ from storage.spool.spool import Spool
 from storage.spool.workbench import Workbench
 
 LEASE = "batcher"
-LEASE_MS = 20_000
+LEASE_MS = 10_000
 DECIDED_AT_ONCE = 200
 FORGET_S = 60.0
 UNANSWERED: tuple[LineState, ...] = ("new", "single", "batched")

@@ -122,6 +122,9 @@ class Groups:
         """Write the intention, then ask."""
         work = bench.spool.folder / f"work-{group.id}"
         await asyncio.to_thread(self._write, bench, batch, group, path, place, work)
+        if not bench.group_lines(group.id):
+            bench.dissolve(group.id)
+            return
         bench.move_group(group.id, "creating", asked_at_ms=self._engine.clock(), tried=True)
         try:
             upstream_id = await self._api(place).send(place, group, work)

@@ -70,6 +70,17 @@ class AiohttpCourier:
                     file.write(piece)
             return 200
 
+    async def peek(self, target: Upstream, deadlines: Deadlines) -> bytes:
+        """The first line of an answer of status 200; b"" for any other."""
+        async with self._asked("GET", target, None, {}, deadlines) as response:
+            start = b""
+            if response.status == 200:
+                async for piece in response.content.iter_any():
+                    start += piece
+                    if b"\n" in piece or len(start) > MAX_ANSWER_BYTES:
+                        break
+            return start.partition(b"\n")[0]
+
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:

@@ -26,5 +26,8 @@ class Courier(Protocol):
     async def download(self, target: Upstream, path: Path, most_bytes: int, deadlines: Deadlines) -> int:
         """Write an answer of status 200 to a file; returns the status."""
 
+    async def peek(self, target: Upstream, deadlines: Deadlines) -> bytes:
+        """The first line of an answer of status 200; b"" for any other."""
+
     async def close(self) -> None:
         """Close all connections."""

@@ -263,7 +263,8 @@ class Workbench:
         """Note where a group stands."""
         with self._writing() as connection:
             connection.execute(
-                "UPDATE groups SET state = ?, upstream_id = ?, asked_at_ms = ?, tries = tries + ? WHERE id = ?",
+                "UPDATE groups SET state = ?, upstream_id = ?, asked_at_ms = ?, tries = tries + ?, "
+                "lines = (SELECT COUNT(*) FROM lines WHERE group_id = groups.id) WHERE id = ?",
                 (state, upstream_id, asked_at_ms, tried, group_id),
             )
 

@@ -27,7 +27,8 @@ def completion(body: Json) -> tuple[int, Json]:
         "finish_reason": "stop",
     }
     return 200, {
-        "id": "chatcmpl-up", "object": "chat.completion", "created": 1, "model": "up", "choices": [choice], "usage": USAGE,
+        "id": "chatcmpl-up", "object": "chat.completion", "created": 1, "model": "up", "choices": [choice],
+        "usage": USAGE,
     }  # fmt: skip
 
 
@@ -244,7 +245,7 @@ def form_file(headers: Any, body: bytes) -> bytes:
     return content
 
 
-def _handler(upstream: BatchUpstream) -> type[BaseHTTPRequestHandler]:
+def _handler(upstream: BatchUpstream) -> type[BaseHTTPRequestHandler]:  # noqa: C901  # one class, within a function for its upstream
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
