@@ -18,6 +18,14 @@ Json = dict[str, Any]
 Answer = Callable[[Json], tuple[int, Json] | None]
 
 
+def said(body: Json) -> str:
+    """The question of a request of any endpoint."""
+    if "messages" not in body:
+        return str(body["input"])
+    content = body["messages"][-1]["content"]
+    return content if isinstance(content, str) else str(content[-1]["text"])
+
+
 def completion(body: Json) -> tuple[int, Json]:
     """A chat answer that repeats the question."""
     said = body["messages"][-1]["content"]
@@ -132,11 +140,7 @@ class BatchUpstream:
             asked = json.loads(body)
             lines = [json.loads(line) for line in self.files[asked["input_file_id"]].splitlines()]
             for line in lines:
-                line["_said"] = (
-                    line["body"]["messages"][-1]["content"]
-                    if "messages" in line["body"]
-                    else line["body"]["input"]
-                )
+                line["_said"] = said(line["body"])
             return 200, self._shown(
                 self._make(lines, metadata=asked.get("metadata"), endpoint=asked["endpoint"])
             )
@@ -155,7 +159,7 @@ class BatchUpstream:
                 {
                     "custom_id": each["custom_id"],
                     "body": each["params"],
-                    "_said": each["params"]["messages"][-1]["content"],
+                    "_said": said(each["params"]),
                 }
                 for each in json.loads(body)["requests"]
             ]
@@ -215,11 +219,9 @@ class BatchUpstream:
 
 def message(body: Json) -> tuple[int, Json]:
     """A message of Anthropic's that repeats the question."""
-    said = body["messages"][-1]["content"]
-    text = said if isinstance(said, str) else said[-1]["text"]
     return 200, {
         "id": "msg_up", "type": "message", "role": "assistant", "model": "claude-up", "stop_reason": "end_turn",
-        "content": [{"type": "text", "text": f"answer to {text}"}], "usage": MESSAGE_USAGE,
+        "content": [{"type": "text", "text": f"answer to {said(body)}"}], "usage": MESSAGE_USAGE,
     }  # fmt: skip
 
 

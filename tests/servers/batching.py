@@ -6,17 +6,18 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from router.applying.plan import seed
 from router.batching.anthropic_batches import AnthropicBatches
 from router.batching.batcher import Batcher
 from router.batching.groups import Pace
 from router.batching.openai_batches import OpenAIBatches
 from router.batching.outbox import OutboxRecorder
+from router.config.document import Document
 from router.engine import Engine
 from router.transport.aiohttp_courier import AiohttpCourier
 from router.transport.aiohttp_transport import AiohttpTransport
 from router.upstream.dispatch import Dispatcher
 from storage.memory.store import MemoryStore
-from storage.records import PutConfig
 from storage.spool.rows import BatchRow
 from storage.spool.shelf import Shelf
 from storage.spool.spool import Spool
@@ -39,7 +40,7 @@ class Works:
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         self.store = MemoryStore()
-        self.store.commit([PutConfig(json.dumps(config), 0)])
+        seed(self.store, Document.model_validate(config), lambda: 1_800_000_000_000, "test")
         self.spool = Spool(folder / "batches")
         self.shelf = Shelf(self.spool)
         self.now_ms = 1_800_000_000_000
