@@ -10,6 +10,15 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from api.admin.access import Needs
+from api.admin.batch_schemas import (
+    BatchAnswer,
+    BatchBody,
+    BatchList,
+    FileAnswer,
+    FileDeleted,
+    FileForm,
+    FileList,
+)
 from api.admin.route_schemas import RouteAnswer, RouteBody
 from api.admin.schemas import (
     ChatAnswer,
@@ -36,7 +45,20 @@ _ERRORS: Mapping[str, str] = {
     "422": "The request breaks the contract; `param` names the field.",
     "default": "Any other error.",
 }
-_TAGS = ("traffic", "feedback", "reading", "acting", "keys", "pages", "health")
+BATCH_PARAMETERS = ("{file_id}", "{batch_id}")
+BATCH_ROUTES = (
+    ("POST", "/v1/files", "upload_file"),
+    ("GET", "/v1/files", "list_files"),
+    ("GET", "/v1/files/{file_id}", "show_file"),
+    ("DELETE", "/v1/files/{file_id}", "delete_file"),
+    ("GET", "/v1/files/{file_id}/content", "file_content"),
+    ("POST", "/v1/batches", "create_batch"),
+    ("GET", "/v1/batches", "list_batches"),
+    ("GET", "/v1/batches/{batch_id}", "show_batch"),
+    ("POST", "/v1/batches/{batch_id}/cancel", "cancel_batch"),
+)
+"""Method, path and name of each route of files and batches (api.serving.batches)."""
+_TAGS = ("traffic", "batches", "feedback", "reading", "acting", "keys", "pages", "health")
 _TITLE = "Pointsman"
 _ABOUT = "Online A/B and bandit experiments for LLM traffic: define, send traffic, read the report, promote."
 
@@ -64,6 +86,7 @@ def scopes_of(app: FastAPI) -> dict[tuple[str, str], Scope]:
     scopes: dict[tuple[str, str], Scope] = {
         (route.method, path): route.needed for path, route in HOT_ROUTES.items()
     }
+    scopes |= {(method, path): "traffic" for method, path, _ in BATCH_ROUTES}
     for route in app.routes:
         if isinstance(route, APIRoute):
             needed = scope_of(route)
@@ -112,8 +135,43 @@ def _front_paths(schemas: Json) -> Json:
                 "feedback", "feedback", "Report outcomes", schemas, FeedbackAnswer, FeedbackBody, 202
             )
         },
+        **_batch_paths(schemas),
         "/healthz": {"get": _operation("healthz", "health", "The process runs", schemas, Health)},
         "/readyz": {"get": _operation("readyz", "health", "Decisions count", schemas, Health)},
+    }
+
+
+def _batch_paths(schemas: Json) -> Json:
+    """Files and batches."""
+
+    def told(name: str, summary: str, answer: object, body: object = None) -> Json:
+        operation = _operation(name, "batches", summary, schemas, answer, body)
+        names = [part for part in BATCH_PARAMETERS if part in summary_path[name]]
+        operation["parameters"] = [
+            {"name": each.strip("{}"), "in": "path", "required": True, "schema": {"type": "string"}}
+            for each in names
+        ]
+        return operation
+
+    summary_path = {name: path for _, path, name in BATCH_ROUTES}
+    upload = told("upload_file", "Upload an input file", FileAnswer, FileForm)
+    content = upload["requestBody"]["content"]
+    content["multipart/form-data"] = content.pop("application/json")
+    text = told("file_content", "Lines of a file", str)
+    text["responses"]["200"]["content"] = {"application/jsonl": {"schema": {"type": "string"}}}
+    return {
+        "/v1/files": {"post": upload, "get": told("list_files", "Files of the key", FileList)},
+        "/v1/files/{file_id}": {
+            "get": told("show_file", "One file", FileAnswer),
+            "delete": told("delete_file", "Delete a file", FileDeleted),
+        },
+        "/v1/files/{file_id}/content": {"get": text},
+        "/v1/batches": {
+            "post": told("create_batch", "Open a batch", BatchAnswer, BatchBody),
+            "get": told("list_batches", "Batches of the key", BatchList),
+        },
+        "/v1/batches/{batch_id}": {"get": told("show_batch", "One batch", BatchAnswer)},
+        "/v1/batches/{batch_id}/cancel": {"post": told("cancel_batch", "Cancel a batch", BatchAnswer)},
     }
 
 

@@ -35,6 +35,7 @@ class CallStory(Wire):
     input_tokens: int | None
     output_tokens: int | None
     latency_ms: float
+    """-1 for an answer of a batch API, whose time says nothing."""
     first_token_ms: float | None
     attempts: int
     finished_at_ms: int

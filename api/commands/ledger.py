@@ -74,6 +74,7 @@ def _told(story: Mapping[str, Any]) -> Iterator[str]:  # reason: an answer in JS
     else:
         cost = "unknown" if call["cost_usd"] is None else f"${call['cost_usd']:.6g}"
         end = f"failed with {call['error']}" if call["error"] else f"served by {call['served_model']}"
-        yield f"  {end} after {call['latency_ms']:.0f} ms, cost {cost}"
+        took = f"after {call['latency_ms']:.0f} ms" if call["latency_ms"] >= 0 else "by a batch"
+        yield f"  {end} {took}, cost {cost}"
     for each in story["feedback"]:
         yield f"  {time_text(each['received_at_ms'])}  feedback {each['metric']} {each['value']:g}: {each['state']}"

@@ -61,6 +61,7 @@ class Worker:
         self._keys = UpstreamKeys(self._engine, environment())
         self._transport = AiohttpTransport()
         self.rest = Later(self._build_rest)
+        self._batches: BatchDoor | None = None
         self._ended = threading.Event()
         self._known: Snapshot | None = None
         self._missing = frozenset(self._keys.missing())
@@ -82,8 +83,8 @@ class Worker:
         gateway = Gateway(engine, self._dispatcher, max_in_flight=self.order.settings.max_in_flight)
         auth = Auth(lambda: engine.snapshot.state, self.order.loopback)
         settings = self.order.settings
-        batches = BatchDoor(settings.store, settings.batch_spool_mb, machine_clock)
-        return HotApp(engine, gateway, auth, self.rest, self.counters, self._live, batches)
+        self._batches = BatchDoor(settings.store, settings.batch_spool_mb, machine_clock)
+        return HotApp(engine, gateway, auth, self.rest, self.counters, self._live, self._batches)
 
     def each_second(self, connections: int) -> None:
         """Show the counters to the other workers; learn which secrets a new configuration brought."""
@@ -144,6 +145,8 @@ class Worker:
             await self._transport.close()
             await asyncio.to_thread(self._engine.close)
             self._store.close()
+            if self._batches is not None:
+                self._batches.close()
 
 
 class WorkerServer(uvicorn.Server):

@@ -43,6 +43,12 @@ class BatchDoor:
         routes = self._routes or await self._opened()
         await routes.answer(scope, receive, send, owner)
 
+    def close(self) -> None:
+        """Close the spool, if it was opened."""
+        if self._routes is not None:
+            self._routes.close()
+            self._routes = None
+
     async def _opened(self) -> "BatchRoutes":
         async with self._opening:
             if self._routes is None:

@@ -26,7 +26,11 @@ def routes(front: Front) -> dict[tuple[str, str], Scope]:
     needed = {
         (
             method,
-            path.replace("{name}", "absent").replace("{task}", "absent").replace("{key_id}", "absent"),
+            path.replace("{name}", "absent")
+            .replace("{task}", "absent")
+            .replace("{key_id}", "absent")
+            .replace("{file_id}", "absent")
+            .replace("{batch_id}", "absent"),
         ): scope
         for (method, path), scope in scopes_of(front.rest).items()
     }

@@ -5,10 +5,13 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from api.admin.app import create_app
 from api.serving.auth import Auth
+from api.serving.batch_door import BatchDoor
 from api.serving.gateway import Gateway
 from api.serving.hot import HotApp
 from api.serving.metrics import Counters
@@ -43,7 +46,8 @@ class Got:
 class Front:
     """The application over one house; `get`, `post` and the like call it."""
 
-    def __init__(self, house: House, loopback: bool = True) -> None:
+    def __init__(self, house: House, loopback: bool = True, ledger: Path | None = None) -> None:
+        """Beside `ledger` batches have a place."""
         self.house = house
         self.engine = house.engine
         self.store = house.store
@@ -52,7 +56,8 @@ class Front:
         self.rest = create_app(house.store, self.control, self.counters)
         auth = Auth(lambda: house.engine.snapshot.state, loopback)
         gateway = Gateway(house.engine, house.dispatcher)
-        self.app = HotApp(house.engine, gateway, auth, self.rest, self.counters, _nothing)
+        self.batches = BatchDoor("memory:" if ledger is None else str(ledger), 1, house.engine.clock)
+        self.app = HotApp(house.engine, gateway, auth, self.rest, self.counters, _nothing, self.batches)
         self.key: str | None = None
         """Bearer key sent with every request."""
 
@@ -92,10 +97,13 @@ def open_front(loopback: bool = True, **changes: Any) -> Iterator[Front]:
     """The application over a configuration whose upstreams answer nothing."""
     urls = {"big": "http://127.0.0.1:9/v1", "small": "http://127.0.0.1:9/v1"}
     house = House(document(urls, **changes))
-    try:
-        yield Front(house, loopback)
-    finally:
-        house.close()
+    with TemporaryDirectory() as folder:
+        front = Front(house, loopback, Path(folder) / "ledger.sqlite")
+        try:
+            yield front
+        finally:
+            house.close()
+            front.batches.close()
 
 
 @asynccontextmanager

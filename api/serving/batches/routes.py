@@ -60,6 +60,10 @@ class BatchRoutes:
             ("batches", "cancel"): {"POST": self._cancel},
         }
 
+    def close(self) -> None:
+        """Close the spool."""
+        self._shelf.spool.close()
+
     async def answer(self, scope: Scope, receive: Receive, send: Send, owner: str) -> None:
         """Answer one request of an identity that may."""
         try:
