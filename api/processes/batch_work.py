@@ -15,7 +15,6 @@ from router.batching.groups import Pace
 from router.batching.openai_batches import OpenAIBatches
 from router.batching.outbox import OutboxRecorder
 from router.clock import machine_clock
-from router.config.model import DialectName
 from router.deciding.signing import load_signer
 from router.engine import Engine
 from router.transport.aiohttp_courier import AiohttpCourier
@@ -58,7 +57,7 @@ async def _rounds(
     transport, courier = AiohttpTransport(), AiohttpCourier()
     dispatcher = Dispatcher(engine, transport, keys)
     pace = Pace(poll_s=order.settings.batch_poll_s)
-    apis: dict[DialectName, BatchApi] = {
+    apis: dict[str, BatchApi] = {
         "openai": OpenAIBatches(courier),
         "anthropic": AnthropicBatches(courier),
     }

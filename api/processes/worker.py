@@ -71,7 +71,10 @@ class Worker:
         self._chose = dict(self._engine.chosen_by)
         self._unusable = self._engine.unusable_answers
         self._dispatcher = Dispatcher(
-            self._engine, self._transport, self._keys, secrets=self._keys.secrets_of,
+            self._engine,
+            self._transport,
+            self._keys,
+            secrets=self._keys.secrets_of,
             most_waiting=settings.max_connections // 2,
         )
         self._happened = dict(self._dispatcher.fleet.counts)

@@ -6,7 +6,6 @@ looks like it has ended, nothing is sent again and nothing is done to it: it may
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from router.batching.batch_api import (
 )
 from router.transport.courier import Courier
 from router.transport.transport import ConnectFailed, Reply, TransportError, Upstream
+from router.upstream.dialects.anthropic import VERSION
 from storage.spool.rows import GroupRow
 
 RESULTS = "results"
@@ -154,8 +154,8 @@ class AnthropicBatches:
 
 
 def _at(place: Place, path: str) -> Upstream:
-    target = place.exchange.target(place.site.model, place.key)
-    return replace(target, url=f"{target.url}/batches{path}")
+    headers = {"anthropic-version": VERSION} | ({"x-api-key": place.key} if place.key else {})
+    return Upstream(f"{place.site.model.base_url}/messages/batches{path}", place.key, headers)
 
 
 def _is_like(batch: dict[str, Any], group: GroupRow) -> bool:  # reason: an upstream's JSON

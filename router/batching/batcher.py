@@ -20,7 +20,6 @@ from router.batching.outbox import OutboxRecorder, deliver
 from router.batching.settled import expired_row
 from router.batching.singles import Singles
 from router.batching.written import undone_line
-from router.config.model import DialectName
 from router.engine import Engine
 from router.errors import StoreDown
 from router.upstream.dispatch import Dispatcher
@@ -43,7 +42,7 @@ class Batcher:
 
     def __init__(
         self, spool: Spool, engine: Engine, recorder: OutboxRecorder, dispatcher: Dispatcher,
-        apis: Mapping[DialectName, BatchApi], keys: Mapping[str, str], holder: str, pace: Pace,
+        apis: Mapping[str, BatchApi], keys: Mapping[str, str], holder: str, pace: Pace,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._spool = spool

@@ -19,7 +19,6 @@ from router.batching.decided import Decider, endpoint_of
 from router.batching.jsonl import read_line
 from router.batching.kept import load_decision
 from router.batching.settled import settle
-from router.config.model import DialectName
 from router.engine import Engine
 from router.errors import InvalidRequest
 from router.upstream.call import Call
@@ -53,7 +52,7 @@ class Groups:
     """Moves groups on; each on its own, one step at a time."""
 
     def __init__(
-        self, engine: Engine, decider: Decider, apis: Mapping[DialectName, BatchApi], keys: Mapping[str, str],
+        self, engine: Engine, decider: Decider, apis: Mapping[str, BatchApi], keys: Mapping[str, str],
         pace: Pace, monotonic: Callable[[], float],
     ) -> None:  # fmt: skip
         self._engine = engine

@@ -1,7 +1,6 @@
 """The batch API of OpenAI and of all who speak as it does: a file goes up, a batch is made of it, files come down."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ class OpenAIBatches:
         }  # fmt: skip
         what = "creating the batch"
         target = _at(place, "/batches")
-        target = replace(target, headers={**target.headers, "Idempotency-Key": group.id})
+        target = Upstream(target.url, target.key, {**target.headers, "Idempotency-Key": group.id})
         try:
             reply = await self._courier.post(target, orjson.dumps(body), QUICK)
         except ConnectFailed as error:
@@ -139,8 +138,8 @@ class OpenAIBatches:
 
 
 def _at(place: Place, path: str) -> Upstream:
-    target = place.exchange.target(place.site.model, place.key)
-    return replace(target, url=place.site.model.base_url + path)
+    headers = {"Authorization": f"Bearer {place.key}"} if place.key else {}
+    return Upstream(place.site.model.base_url + path, place.key, headers)
 
 
 def _dumped(body: object) -> bytes:

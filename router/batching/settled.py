@@ -12,7 +12,7 @@ from router.batching.batch_api import Place, Result
 from router.batching.kept import dump_call
 from router.batching.written import answer_line, error_body, error_line
 from router.deciding.choose import Decision
-from router.transport.transport import BrokenAnswer
+from router.transport.transport import BrokenAnswer, Reply, Upstream
 from router.upstream.attempts import of_status
 from router.upstream.call import Call
 from router.upstream.replies import Completion
@@ -35,9 +35,9 @@ def settle(
         return None
     if result.status == 200:
         return _answered(line, decision, result, place, asked, now_ms)
-    target = place.exchange.target(place.site.model, place.key)
-    body = place.exchange.error(result.body)
-    failure = of_status(place.site.name, target, result.status, body, None, now_ms)
+    target = Upstream(place.site.model.base_url, place.key)
+    reply = place.exchange.error(Reply(result.status, result.body))
+    failure = of_status(place.site.name, target, reply.status, reply.body, None, now_ms)
     if failure.code in MENDABLE:
         return None
     status, shown = error_body(failure.error)

@@ -164,6 +164,8 @@ class Model(Abilities):
                 "default_max_tokens is for dialect anthropic, and others whose API must be told a length; "
                 f"for dialect {self.dialect} set it in extra_body"
             )
+        if self.batch and further is not None:
+            raise ValueError(f"batch is for dialects openai and anthropic, not {self.dialect}; leave it out")
         if self.region is not None and further is None:
             raise ValueError(f"region is not for dialect {self.dialect}; leave it out")
         words = frozenset[str]() if further is None else further.secrets
