@@ -30,7 +30,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "evidence_refused": Problem(409, "conflict_error"),
     "body_too_large": Problem(413, "invalid_request_error"),
     "head_too_large": Problem(431, "invalid_request_error"),
-    "not_supported": Problem(501, "invalid_request_error"),
+    "not_supported": Problem(501, "server_error"),
     "overloaded": Problem(503, "server_error"),
     "store_down": Problem(503, "server_error"),
     "not_ready": Problem(503, "server_error"),

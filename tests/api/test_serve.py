@@ -301,7 +301,7 @@ def test_without_its_supervisor_nothing_serves_on(tmp_path: Path) -> None:
     """Orphans would hold the port and the planner's lease, and nobody would know them."""
     with serving_whole(tmp_path, WORKERS="2") as server:
         children = list(server.children())
-        assert len(children) == 3
+        assert len(children) == 4
         server.process.kill()
         server.process.wait()
         until(lambda: not any(_runs(pid) for pid in children))
