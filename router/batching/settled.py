@@ -4,6 +4,7 @@ The answer is read and written by the exchange that reads and writes every answe
 the batch price. Its latency says nothing: nobody waited, and the upstream took its time by contract.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from router.transport.transport import BrokenAnswer, Reply, Upstream
 from router.upstream.attempts import of_status
 from router.upstream.call import Call
 from router.upstream.replies import Completion
-from router.upstream.trail import SERVED, Trail
+from router.upstream.trail import SERVED, Step
 from router.upstream.usage import Usage, estimate_usage
 from storage.records import UNTIMED_MS, CallRow
 from storage.spool.rows import Ended, LineRow
@@ -73,11 +74,10 @@ def expired_row(decision: Decision, now_ms: int) -> CallRow:
 def _row(
     decision: Decision, site: Site | None, usage: Usage | None, cost_usd: float | None, error: str | None, now_ms: int
 ) -> CallRow:  # fmt: skip
-    trail = Trail()
-    where, after_s = decision.model if site is None else site.id, (now_ms - (decision.number >> 22)) / 1e3
+    where, after_ms = decision.model if site is None else site.id, max(0, now_ms - (decision.number >> 22))
+    steps = [Step(where, error or SERVED, after_ms)]
     if site is not None:
-        trail.add(where, "batch", 0.0)
-    trail.add(where, error or SERVED, max(0.0, after_s))
+        steps.insert(0, Step(where, "batch", 0))
     return CallRow(
         number=decision.number, experiment_id=decision.experiment_id, epoch=decision.epoch, arm=decision.arm,
         unit=decision.unit, served_model=decision.model, diverted=False, error=error, cost_usd=cost_usd,
@@ -85,5 +85,5 @@ def _row(
         price_version=site.price.version if site is not None and site.price is not None and usage else "",
         input_tokens=usage.input_tokens if usage else None, output_tokens=usage.output_tokens if usage else None,
         latency_ms=UNTIMED_MS, first_token_ms=None, attempts=int(site is not None), finished_at_ms=now_ms,
-        trail=trail.text(),
+        trail=json.dumps(steps, separators=(",", ":")),
     )  # fmt: skip
