@@ -304,6 +304,21 @@ def _models_of(task: str, document: Document) -> tuple[str, ...]:
     return tuple(dict.fromkeys(model for name in names for model in document.models_behind(name)))
 
 
+def _hedges(document: Document) -> Iterator[Finding]:
+    """A second attempt has somewhere to go."""
+    several = any(len(model.deployments) > 1 for model in document.models.values())
+    for name, task in document.tasks.items():
+        to = None if task.hedge is None else task.hedge.to
+        if to == "deployment" and not several:
+            message = (
+                "no model has a second deployment, so nothing is hedged; declare some, or hedge to: fallback"
+            )
+            yield Finding(("tasks", name, "hedge"), message, "warning")
+        elif to == "fallback" and not fallbacks_of(name, document):
+            message = "the task has no fallbacks, so nothing is hedged; name some, or hedge to: deployment"
+            yield Finding(("tasks", name, "hedge"), message, "warning")
+
+
 def _why_cost(experiment: Experiment) -> str:
     if experiment.objective.needs_cost:
         return f"objective {experiment.objective.kind}"
@@ -332,5 +347,5 @@ def default_of(task: str, document: Document) -> str:
 
 _CHECKS: tuple[Callable[[Document], Iterator[Finding]], ...] = (
     _models, check_policies, _reserved, _fallbacks, _tasks, _keywords, _routes, _copied_to_people, _mix, _one_provider,
-    _residency,    _classifier, _experiments, _bounds, _prices, _spending, _ceilings,
+    _residency, _classifier, _experiments, _bounds, _prices, _spending, _ceilings, _hedges,
 )  # fmt: skip

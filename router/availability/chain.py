@@ -40,8 +40,9 @@ class Chain:
 
     def has(self, cause: Cause) -> bool:
         """Whether a model waits that is named for this cause."""
-        models = self._by_cause.models_of(cause) if self._by_cause is not None else None
-        return any(model not in self._tried for model in models or ())
+        if self._by_cause is None:
+            return False
+        return any(model not in self._tried for model in self._by_cause.models_of(cause) or ())
 
     def failed(self, cause: Cause, another: bool) -> None:
         """The newest model failed: its cause may name who is next; else `another` says whether anybody is."""

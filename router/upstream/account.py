@@ -176,8 +176,8 @@ class Account:
         self._engine.recorder.finished(row)
         if self._on_end is not None:
             self._on_end(self, row)
-        refused = self.attempt is not None and self.attempt.refused
-        if error is not None or len(self._attempts) > 1 or self.left or refused:
+        plain = error is None and len(self._attempts) == 1 and not self.left
+        if not plain or self._attempts[0].refused:
             self._tell(error)
 
     def _end(self, attempt: Attempt, error: str | None) -> None:
@@ -208,7 +208,8 @@ class Account:
         return model.dialect if model is not None else "no longer declared"
 
     def _row(self, error: str | None) -> CallRow:
-        decision, bill, started_s = self.decision, self._bill, self._trail.started_s + self._in_line_s()
+        decision, bill, model = self.decision, self._bill, self.model
+        started_s = self._trail.started_s + self._in_line_s()
         first_token_s = None if self.attempt is None else self.attempt.first_token_s
         return CallRow(
             number=decision.number,
@@ -216,8 +217,8 @@ class Account:
             epoch=decision.epoch,
             arm=decision.arm,
             unit=decision.unit,
-            served_model=self.model,
-            diverted=error is None and self.model != decision.model,
+            served_model=model,
+            diverted=error is None and model != decision.model,
             error=error,
             cost_usd=bill.cost_usd,
             cost_estimated=bill.estimated,

@@ -95,7 +95,7 @@ class Attempt:
             return
         self._trail.add(self.site.id, code)
         self._visit.failed(code, self._monotonic(), retry_after_s)
-        self._leave_site()
+        self.end(None)
 
     def beaten(self, slow: bool) -> None:
         """Another attempt answered first: no failure of this site, but a word on its speed if it was `slow`."""
@@ -105,17 +105,13 @@ class Attempt:
         self._trail.add(self.site.id, LOST_RACE)
         if slow:
             self._visit.outrun(self._monotonic())
-        self._leave_site()
+        self.end(None)
 
     def end(self, code: str | None) -> None:
         """It is over without a failure; `code` is the step of the trail, if that is wanted."""
-        if self._visit is None:
+        visit, self._visit = self._visit, None
+        if visit is None:
             return
         if code is not None:
             self._trail.add(self.site.id, code)
-        self._leave_site()
-
-    def _leave_site(self) -> None:
-        visit, self._visit = self._visit, None
-        if visit is not None:
-            visit.end()
+        visit.end()

@@ -218,8 +218,7 @@ class Pursuit(Generic[Got]):
             self._fleet.count("moves")
         attempt = self._begin(stand, ticket)
         waits = self._waits(model, len(tried))
-        after_s = None if self._hedger is None else self._hedger.after_s(site)
-        if after_s is None:
+        if self._hedger is None or (after_s := self._hedger.after_s(site)) is None:
             return await self._outcome(attempt, waits)
         race: Race[Got] = Race(attempt, self._won)
         return await race.run(

@@ -165,7 +165,8 @@ def test_a_stream_cut_anywhere_is_told_for_what_it_is(scene: Scene, rounds: int)
         for seed in range(CUTS_PER_ROUND * rounds):
             draw = random.Random(seed)
             framing = FRAMINGS[seed % 4]
-            edge = draw.choice([begins, completes, len(known.data)]) + draw.randrange(-3, 3)
+            within = known.data.index(WORD.encode()) + len(WORD.encode()) // 2  # a character of four bytes
+            edge = draw.choice([begins, completes, len(known.data), within]) + draw.randrange(-3, 3)
             cut = max(
                 0, min(edge if draw.random() < 0.4 else draw.randrange(len(known.data)), len(known.data))
             )

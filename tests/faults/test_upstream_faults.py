@@ -40,6 +40,7 @@ from tests.servers.upstream import (
     silent_after,
     status,
     stream,
+    waiting,
     whole,
 )
 
@@ -87,6 +88,15 @@ def endless(kind: str = "application/json") -> Script:
     return ending(script)
 
 
+def stuck(data: bytes) -> Script:
+    """These bytes, then nothing until the client leaves."""
+
+    async def script(request: Request, wire: Wire) -> None:
+        await wire.send(data)
+
+    return waiting(script)
+
+
 def dated(seconds: float) -> str:
     """A Retry-After header with a date."""
     return f"retry-after: {email.utils.formatdate(time.time() + seconds, usegmt=True)}\r\n"
@@ -126,6 +136,8 @@ def fault(script: Script, code: str, *seen: int, midway: bool = False, retry_aft
 FAULTS: Mapping[str, Fault] = {
     "hangs before its head": fault(silent(), "timeout", 504),
     "hangs after its head": fault(silent_after(), "timeout", 504),
+    "hangs within its head": fault(stuck(head()[:20]), "timeout", 504),
+    "hangs within its body": fault(stuck(whole(orjson.dumps(completion()))[:-30]), "timeout", 504),
     "hangs up": fault(hang_up(), "connect_error"),
     "500": fault(status(500), "upstream_5xx"),
     "529": fault(status(529, {"error": {"type": "overloaded_error"}}), "upstream_5xx", 503),

@@ -5,12 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.applying.file import parse_config
 from router.availability.health import Health
 from router.availability.hedging import ENOUGH, NEWEST, HedgePurse, RecentTimes
 from router.availability.terms import terms_of
 from router.config.availability import MOST_HEDGED, Hedge, Usual
 from router.config.document import Document
 from tests.router.worlds import document
+
+ONE_PLACE = """\
+models: {big: {base_url: "http://127.0.0.1:9/v1"}, small: {base_url: "http://127.0.0.1:9/v1"}}
+default: big
+"""
+TWO_PLACES = """\
+models: {big: {deployments: [{base_url: "http://127.0.0.1:9/v1"}, {base_url: "http://127.0.0.1:8/v1"}]}}
+default: big
+"""
 
 
 @given(share=st.floats(0.001, MOST_HEDGED), wanted=st.lists(st.booleans(), max_size=400))
@@ -97,6 +107,19 @@ def test_a_task_hedges_as_its_nearest_parent_says() -> None:
     assert terms_of("support/billing", configured).hedge == Hedge(after_s=2.0)
     assert terms_of("support/own", configured).hedge == Hedge(after="p95")
     assert terms_of("other", configured).hedge is None
+
+
+@pytest.mark.parametrize(
+    ("text", "hedge", "said"),
+    [(ONE_PLACE, "{after_s: 1}", ["no model has a second deployment"]), (TWO_PLACES, "{after: p95}", []),
+     (ONE_PLACE, "{after_s: 1, to: fallback}", ["the task has no fallbacks"]),
+     (ONE_PLACE + "fallbacks: [small]\n", "{after_s: 1, to: fallback}", [])],
+)  # fmt: skip
+def test_a_hedge_that_leads_nowhere_is_told(text: str, hedge: str, said: list[str]) -> None:
+    """It is sound, and would do nothing: whoever states it should hear so."""
+    warnings = parse_config(f"{text}tasks:\n  a: {{hedge: {hedge}}}\n").warnings
+    found = [warning.message for warning in warnings if warning.field == "tasks.a.hedge"]
+    assert [message.partition(",")[0] for message in found] == said
 
 
 @pytest.mark.parametrize(

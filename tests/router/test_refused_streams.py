@@ -220,6 +220,8 @@ def test_where_nobody_does_better_the_first_refusal_is_the_answer(
     assert b"error" not in text.replace(b'"error":null', b"")
     call = house.calls()[-1]
     assert (call["served_model"], call["error"], call["attempts"]) == ("big", None, 2)
+    if endpoint == "chat" and not big:
+        assert call["cost_usd"] == pytest.approx(COST["big"] + (0 if other else COST["small"]))
     assert orjson.loads(call["trail"])[-1][:2] == ["big", "refused"]
 
 
