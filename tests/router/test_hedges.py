@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from router.availability.hedging import ENOUGH
 from router.availability.quotas import DAY_MS
 from router.deciding.choose import Decision, RouteRequest
 from router.upstream.chat import read_chat
@@ -43,6 +44,18 @@ def served(house: House, streaming: bool) -> str:
     events, _ = ask_stream(house, "task/math")
     assert events[-1] == "[DONE]"
     return str(events[0]["model"])
+
+
+def ask_many(house: House, times: int) -> None:
+    """So many whole answers, one after another."""
+    chat = read_chat(orjson.dumps({"model": "task/math", "messages": [{"role": "user", "content": "2+2?"}]}))
+
+    async def all_of_them() -> None:
+        for _ in range(times):
+            got = await house.dispatcher.answer(house.engine.route(chat.route), chat)
+            assert got.model == "big"
+
+    house.run(all_of_them())
 
 
 def counts(house: House) -> tuple[int, int]:
@@ -275,16 +288,15 @@ def test_of_many_slow_requests_a_share_is_hedged(servers: Servers, opened: list[
     opened.append(house := hedged(servers, {"share": 0.2}))
     servers["big"].will(after(0.15, answer()))
     servers["other"].will(after(0.15, answer()))
-    for _ in range(30):
-        assert ask(house, "task/math").model == "big"
+    ask_many(house, 30)
     assert 5 <= counts(house)[0] <= 7
 
 
 def test_the_usual_time_of_a_site_is_learned_from_its_answers(servers: Servers, opened: list[House]) -> None:
     """Until fifty are known `after_s` holds; then the 95th percentile of that site does."""
     opened.append(house := hedged(servers, {"after": "p95", "after_s": 60.0}, big={"balance": "weighted"}))
-    for _ in range(55):
-        ask(house, "task/math")
+    ask_many(house, ENOUGH)
+    assert counts(house) == (0, 0)
     servers["big"].will(silent())
     started_s = time.monotonic()
     assert ask(house, "task/math").model == "big"

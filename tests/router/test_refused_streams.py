@@ -13,6 +13,7 @@ from router.upstream.dispatch import Limits
 from router.upstream.events import MOST_HELD_BYTES
 from router.upstream.responses import read_response
 from tests.router.pursuing import Servers, asked, house_of
+from tests.servers import gemini
 from tests.servers.asking import COST
 from tests.servers.dialects import message_events, named_event, response, response_events, responses, said
 from tests.servers.house import House
@@ -70,6 +71,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any], Script]] = {
     "own words": ("chat", {}, stream(ROLE, event(chunk(choices=[
         {"index": 0, "delta": {"refusal": "No."}, "finish_reason": None}])), FINISH, USAGE_EVENT, DONE)),
     "Anthropic's": ("chat", ANTHROPIC, stream(*message_events(stop="refusal"))),
+    "Gemini's": ("chat", {"dialect": "gemini"}, stream(*gemini.events(gemini.generated(
+        candidates=[], promptFeedback={"blockReason": "SAFETY"})))),
     "a response's words": ("responses", {}, stream(*declining_response())),
     "a response's filter": ("responses", {}, stream(*response_events()[:2], named_event(
         {"type": "response.incomplete", "response": response(**EMPTY)}))),
