@@ -23,11 +23,17 @@ def available() -> bool:
     return shutil.which("perf") is not None
 
 
+def _perf() -> str:
+    found = shutil.which("perf")
+    assert found is not None
+    return found
+
+
 @contextmanager
 def recorded(pid: int, path: Path) -> Iterator[None]:
     """Sample a process, all its threads, kernel included, while the block runs."""
     with subprocess.Popen(
-        ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(HERTZ), "-p", str(pid), "-o", str(path)],
+        [_perf(), "record", "-q", "-e", "cpu-clock", "-F", str(HERTZ), "-p", str(pid), "-o", str(path)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as perf:  # fmt: skip
         try:
@@ -39,7 +45,7 @@ def recorded(pid: int, path: Path) -> Iterator[None]:
 def shares(path: Path) -> Mapping[str, float]:
     """Parts of the time by kind of code; empty where perf was not allowed to look."""
     report = subprocess.run(
-        ["perf", "report", "-i", str(path), "--stdio", "-q", "--sort", "dso"], capture_output=True, text=True,
+        [_perf(), "report", "-i", str(path), "--stdio", "-q", "--sort", "dso"], capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     found: defaultdict[str, float] = defaultdict(float)
