@@ -56,8 +56,9 @@ EVENTS = (
 class Upstream(asyncio.Protocol):
     """Answers every complete request with the same bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, after_s: float = 0.0) -> None:
         self._held = b""
+        self._after_s = after_s
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -73,6 +74,8 @@ class Upstream(asyncio.Protocol):
             if b'"stream":true' in request:
                 self._transport.write(STREAM_HEAD)
                 self._stream(0)
+            elif self._after_s:
+                self._loop.call_later(self._after_s, self._transport.write, REPLY)
             else:
                 self._transport.write(REPLY)
 
@@ -165,10 +168,10 @@ def whole_message(data: bytes) -> int | None:
     return head + 4 + length if len(data) >= head + 4 + length else None
 
 
-async def serve_upstream() -> None:
+async def serve_upstream(after_s: float) -> None:
     """Serve until the parent closes the pipe; the port is the first line printed."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Upstream, "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Upstream(after_s), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
@@ -199,7 +202,8 @@ def main() -> None:
     """`upstream` serves; `load` reads bodies, one a line, and prints figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     roles = parser.add_subparsers(dest="role", required=True)
-    roles.add_parser("upstream")
+    answering = roles.add_parser("upstream")
+    answering.add_argument("--after-s", type=float, default=0.0, help="time until a whole answer")
     driving = roles.add_parser("load")
     driving.add_argument("port", type=int)
     driving.add_argument("path")
@@ -209,7 +213,7 @@ def main() -> None:
     driving.add_argument("--patient", action="store_true", help="heed retry-after")
     asked = parser.parse_args()
     if asked.role == "upstream":
-        asyncio.run(serve_upstream())
+        asyncio.run(serve_upstream(asked.after_s))
         return
     bodies = sys.stdin.buffer.read().splitlines()
     load = Load(asked.path, bodies, asked.seconds, asked.headers.encode("latin-1"), asked.patient)

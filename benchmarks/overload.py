@@ -14,6 +14,8 @@ from benchmarks.machine import Load, cores, memory_mb
 from benchmarks.serving import CHAT, Target, chat_body, configuration, driven, served, upstream_port
 
 ADMITTED, TIMES, SAMPLES = 64, 3, 10
+AFTER_S = 0.05
+"""Time that the upstream takes for an answer: at once, requests would hardly ever be under way together."""
 
 
 def overloaded(server: Target, load: Load) -> None:
@@ -64,7 +66,7 @@ def main() -> None:
     asked = parser.parse_args()
     core, other = cores()
     os.environ["POINTSMAN_MAX_IN_FLIGHT"] = str(ADMITTED)
-    with upstream_port(other) as upstream, served(configuration(upstream), core) as found:
+    with upstream_port(other, AFTER_S) as upstream, served(configuration(upstream), core) as found:
         print(
             f"{ADMITTED} requests admitted at once; worker {memory_mb(found.target.pid):.0f} MB before traffic"
         )

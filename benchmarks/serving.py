@@ -58,9 +58,9 @@ class Figures(NamedTuple):
 
 
 @contextmanager
-def upstream_port(core: int) -> Iterator[int]:
+def upstream_port(core: int, after_s: float = 0.0) -> Iterator[int]:
     """A fixed-answer upstream on a port of its own."""
-    with started(["-m", "benchmarks.loopback", "upstream"], core) as upstream:
+    with started(["-m", "benchmarks.loopback", "upstream", f"--after-s={after_s}"], core) as upstream:
         assert upstream.stdout is not None
         yield int(upstream.stdout.readline())
 
