@@ -49,4 +49,7 @@ def copied(
         unit=unit,
         covariate=None,
         copy_to=0,
+        policy=None,
+        predicted=None,
+        choices=None,
     )

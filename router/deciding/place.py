@@ -27,11 +27,11 @@ def place(
 
     `guess` is what a classifier elsewhere said of the text, `answers` what policies elsewhere did.
     """
-    at = locate(snapshot, request, guess)
-    placement = _settled(snapshot, at)
+    located = _located(snapshot, request, guess)
+    placement = _settled(snapshot, *located)
     if not snapshot.policies:
         return placement
-    choices = _choices(snapshot, at, answers)
+    choices = _choices(snapshot, Located(*located), answers)
     return replace(placement, choices=choices) if choices else placement
 
 
@@ -48,6 +48,13 @@ class Located(NamedTuple):
 
 def locate(snapshot: Snapshot, request: RouteRequest, guess: Guess | None = None) -> Located:
     """Find a request's task, and the conditional route that decides outside experiments, if one does."""
+    return Located(*_located(snapshot, request, guess))
+
+
+def _located(
+    snapshot: Snapshot, request: RouteRequest, guess: Guess | None
+) -> tuple[RouteRequest, Found, TaskRoute, Rule | None]:
+    """The fields of Located: a plain tuple, as every decision makes one."""
     if request.needs is not None or snapshot.screens:
         request = looked_at(snapshot, request)
     hinted = request.override is not None
@@ -63,7 +70,7 @@ def locate(snapshot: Snapshot, request: RouteRequest, guess: Guess | None = None
     rule = None
     if snapshot.conditional.any_served and not hinted and request.tier is None:
         rule = snapshot.conditional.served(Said(request.metadata, request.needs), found.task)
-    return Located(request, found, route, rule)
+    return request, found, route, rule
 
 
 def concerned(snapshot: Snapshot, at: Located) -> list[str]:
@@ -104,9 +111,10 @@ def question_of(at: Located) -> Question:
     return Question(at.route.task, request.text, request.metadata, request.needs)
 
 
-def _settled(snapshot: Snapshot, at: Located) -> Placement:
+def _settled(
+    snapshot: Snapshot, request: RouteRequest, found: Found, route: TaskRoute, rule: Rule | None
+) -> Placement:
     """Who decides: the caller, a conditional route, the champion or the experiment."""
-    request, found, route, rule = at
     needs = request.needs
     if request.override is not None:
         return Placement(route, found, _declared(snapshot, request.override, needs), "override")

@@ -36,6 +36,23 @@ def test_what_kept_answers_coming_is_counted_over_all_workers() -> None:
     assert shown["pointsman_availability_total", "shed"] == 0
 
 
+def test_how_policies_came_to_their_choices_is_counted_over_all_workers() -> None:
+    """A policy whose server is silent serves by `otherwise`, and must show as that."""
+    with tempfile.TemporaryFile() as page:
+        page.truncate(page_bytes(2))
+        workers = [Counters(page.fileno(), slot, 2) for slot in range(2)]
+        for worker in workers:
+            worker.policies_chose({"answer": 3, "otherwise": 1})
+            worker.add("policy_unusable", 2)
+            worker.publish()
+        shown = samples(render(workers[0].totals(), [], ()))
+    choices = {
+        by: shown["pointsman_policy_choices_total", by] for by in ("rule", "answer", "otherwise", "able")
+    }
+    assert choices == {"rule": 0, "answer": 6, "otherwise": 2, "able": 0}
+    assert shown["pointsman_policy_unusable_total",] == 4
+
+
 def test_any_worker_shows_the_sums_of_all() -> None:
     """A scrape reaches one worker by chance; two scrapes must not contradict each other."""
     with tempfile.TemporaryFile() as page:

@@ -198,6 +198,23 @@ def test_another_server_in_the_configuration_is_asked_from_then_on(oracle: Oracl
         gone.stop()
 
 
+def test_the_copy_of_what_a_policy_served_says_nothing_of_its_prediction(oracle: Oracle) -> None:
+    """In mode shadow the control may be a policy; its word is about its own choice, not about the copy's model."""
+    policy = {
+        "chooses": ["cheap", "dear"], "otherwise": "dear", "ask": {"url": oracle.url, "deadline_ms": 2_000},
+    }  # fmt: skip
+    drafted = experiment(candidates=["smart", "spare"], mode="shadow", shadow_usd_per_day=1.0)
+    tasks = {"support": {}, "support/billing": {"default": "smart"}}
+    made = world(document(policies={"smart": policy}, tasks=tasks, experiments={"cheaper": drafted}))
+    try:
+        served = next(seen for _ in range(50) if (seen := made.engine.route(BILLING)).copy_to)
+        assert (served.model, served.policy, served.predicted) == ("cheap", "smart", 0.9)
+        copy = made.engine.copy(served)
+        assert (copy.model, copy.policy, copy.predicted, copy.choices) == ("spare", None, None, None)
+    finally:
+        made.close()
+
+
 def test_an_explanation_asks_it_and_says_so(oracle: Oracle) -> None:
     """Who wonders why reads what the policy was asked and what it chose; nothing is recorded."""
     made = asking(oracle, metadata=["plan"])
