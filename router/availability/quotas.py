@@ -80,6 +80,8 @@ class Need(NamedTuple):
 
 NOTHING = Need(0.0, 0.0)
 """What an attempt used that reached nobody: it is an attempt all the same."""
+UNUSED = Need(0.0, 0.0, 0.0)
+"""Of what was reserved and did not begin."""
 
 
 def limit_rules(owner: str, limits: Limits | None) -> tuple[Rule, ...]:

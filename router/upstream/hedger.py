@@ -10,7 +10,7 @@ from typing import NamedTuple
 from router.availability.balancing import Stand
 from router.availability.chain import Chain
 from router.availability.fleet import Fleet
-from router.availability.quotas import Quotas, Ticket, budget_rule
+from router.availability.quotas import UNUSED, Quotas, Ticket, budget_rule
 from router.availability.sites import Served, Site
 from router.availability.terms import Terms
 from router.config.availability import Hedge
@@ -29,6 +29,11 @@ class Second(NamedTuple):
     model: Served
     stand: Stand
     ticket: Ticket | None
+
+    def give_back(self) -> None:
+        """It does not begin after all."""
+        if self.ticket is not None:
+            self.ticket.settle(UNUSED)
 
 
 class Hedger:
@@ -80,7 +85,11 @@ class Hedger:
         if found is None or not self._purse.spend():
             return None
         other, stand = found
-        ticket = await self._admitted(stand.site)
+        try:
+            ticket = await self._admitted(stand.site)
+        except BaseException:  # the first attempt answered meanwhile, or the client left
+            self._purse.give_back()
+            raise
         if isinstance(ticket, float):
             self._purse.give_back()
             return None

@@ -248,6 +248,11 @@ class Pursuit(Generic[Got]):
         second = await self._hedger.second(model, tried)
         if second is None:
             return None
+        if (
+            race.over
+        ):  # asyncio.wait_for of Python 3.11 may swallow the cancellation of who waited for a limit
+            second.give_back()
+            return None
         self._account.passed(slow.site.id, HEDGED)
         attempt = self._begin(second.stand, second.ticket)
         race.enter(attempt)

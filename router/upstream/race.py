@@ -26,13 +26,15 @@ Running = Coroutine[Any, Any, Got]  # reason: what it yields and takes is the ev
 class Race(Generic[Got]):
     """Two attempts of one request at most."""
 
-    __slots__ = ("_attempts", "_on_answer", "_tasks")
+    __slots__ = ("_attempts", "_on_answer", "_tasks", "over")
 
     def __init__(self, first: Attempt, on_answer: Callable[[Attempt, bool], None]) -> None:
         """`on_answer` is told of the winner, and whether that is the second attempt."""
         self._attempts: list[Attempt] = []
         self._tasks: list[asyncio.Task[Got | None]] = []
         self._on_answer = on_answer
+        self.over = False
+        """It is decided, or was given up: nobody may begin any more."""
         self.enter(first)
 
     def enter(self, attempt: Attempt) -> None:
@@ -55,6 +57,7 @@ class Race(Generic[Got]):
                 tasks.append(asyncio.create_task(second()))
             return await self._first_answer()
         except BaseException:
+            self.over = True
             for task in tasks:
                 task.cancel()
                 task.add_done_callback(_forget)
@@ -76,6 +79,7 @@ class Race(Generic[Got]):
 
     def _decide(self, winner: Attempt) -> None:
         """The moment of the answer."""
+        self.over = True
         own = asyncio.current_task()
         for task in self._tasks:
             if task is not own:

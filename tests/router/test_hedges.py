@@ -1,6 +1,7 @@
 """Second attempts beside slow ones, against real servers: who answers, what it costs, and that nothing stays behind."""
 
 import asyncio
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -16,7 +17,18 @@ from router.upstream.dispatch import Limits
 from tests.router.pursuing import Servers, asked, configured, house_of, two_places
 from tests.servers.asking import COST, ask, ask_stream, failure, wait_until
 from tests.servers.house import House
-from tests.servers.upstream import TEXT, Script, after, answer, hang_up, silent, silent_after, status
+from tests.servers.upstream import (
+    TEXT,
+    Request,
+    Script,
+    Wire,
+    after,
+    answer,
+    hang_up,
+    silent,
+    silent_after,
+    status,
+)
 
 UPSTREAMS = ("big", "small", "other")
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
@@ -342,6 +354,33 @@ async def left_over() -> int:
             break
         await asyncio.sleep(0.02)
     return len(asyncio.all_tasks()) - 1
+
+
+def test_a_hedge_that_was_waiting_for_its_limit_when_the_answer_came_is_as_if_it_had_not_been(
+    servers: Servers, opened: list[House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its place among the hedges of the task nor its part of the limit is lost."""
+    places = two_places(servers)["deployments"]
+    limited = {"deployments": [places[0], {**places[1], "limits": {"rpm": 600}}]}
+    opened.append(house := hedged(servers, big=limited))
+    lease, asks = house.store.take_allowance, threading.Event()
+
+    def slowly(name: str, period: int, wanted: float, most: float) -> float:
+        asks.set()
+        time.sleep(0.2)
+        return lease(name, period, wanted, most)
+
+    async def answered(request: Request, wire: Wire) -> None:
+        await asyncio.to_thread(asks.wait, 20)
+        await answer()(request, wire)
+
+    monkeypatch.setattr(house.store, "take_allowance", slowly)
+    servers["big"].will(answered)
+    assert ask(house, "task/math").model == "big"
+    assert asks.is_set()
+    assert (counts(house), asked(servers)["other"]) == ((0, 0), 0)
+    assert house.dispatcher.fleet.hedge_purse("math").spend()
+    assert house.calls()[-1]["attempts"] == 1
 
 
 def test_many_races_leave_no_task_no_socket_and_no_reservation(servers: Servers, opened: list[House]) -> None:

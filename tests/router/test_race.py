@@ -105,6 +105,25 @@ def test_a_bug_in_an_attempt_is_no_failure_of_it() -> None:
         asyncio.run(raced(Runner("a", 9), Broken("b", 0), []))
 
 
+@pytest.mark.parametrize("given_up", [False, True])
+def test_after_its_end_nobody_may_begin(given_up: bool) -> None:
+    """A second attempt that was waiting for a limit looks before it starts."""
+    first = Runner("a", 9 if given_up else 0.0)
+    race: Race[Answered] = Race(cast(Attempt, first), lambda attempt, late: None)
+
+    async def nobody() -> Answered | None:
+        return None
+
+    async def story() -> None:
+        assert not race.over
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await race.run(first.run(), 0.05, nobody)
+        assert race.over
+
+    asyncio.run(story())
+
+
 def test_an_answer_that_comes_as_its_client_leaves_is_dropped() -> None:
     """A stream that nobody reads would keep its connection to the upstream."""
     first = Runner("a", 0.0)
