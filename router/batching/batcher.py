@@ -32,6 +32,8 @@ from storage.spool.workbench import Workbench
 LEASE = "batcher"
 LEASE_MS = 10_000
 DECIDED_AT_ONCE = 200
+DECIDED_A_ROUND = 2_000
+"""Of one batch: each round renews the lease and looks after the others."""
 FORGET_S = 60.0
 UNANSWERED: tuple[LineState, ...] = ("new", "single", "batched")
 _log = logging.getLogger("pointsman.batches")
@@ -153,11 +155,13 @@ class Batcher:
 
     async def _go_on(self, bench: Workbench, batch: BatchRow, path: Path) -> None:
         """Decide what is new, send what is decided, and see what has ended."""
-        while new := bench.lines(batch.id, "new", DECIDED_AT_ONCE):
+        for _ in range(DECIDED_A_ROUND // DECIDED_AT_ONCE):
+            if not (new := bench.lines(batch.id, "new", DECIDED_AT_ONCE)):
+                self._groups.form(bench, batch)
+                break
             ways = await self._decider.decide(batch, path, new)
             bench.decided(ways.decided)
             bench.end(batch.id, ways.refused)
-        self._groups.form(bench, batch)
         self._start_groups(bench, batch, path)
         self._singles.start(bench, batch, path)
         if not bench.unfinished(batch.id):

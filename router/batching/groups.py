@@ -82,12 +82,13 @@ class Groups:
             return
         place = self._place(batch, group)
         if place is None:
-            _log.warning(
-                "group %s: its model has moved or lost its key; its lines are run one by one", group.id
-            )
+            _log.warning("group %s: its model has moved; its lines are run one by one", group.id)
             bench.dissolve(group.id)
             return
         self._next_s[group.id] = self._monotonic() + self._pace.poll_s
+        if place.key is None and place.site.model.api_key_env is not None:
+            self._keyless(bench, batch, group)
+            return
         try:
             await self._advance(bench, batch, group, path, place, known)
         except BatchApiError as error:
@@ -225,6 +226,12 @@ class Groups:
             line, decision, result, place, lambda: self._call(batch, path, line), self._engine.clock()
         )
 
+    def _keyless(self, bench: Workbench, batch: BatchRow, group: GroupRow) -> None:
+        """Without its key nothing is known of a batch that may be under way, so nothing is sent again."""
+        _log.warning("group %s waits: the server has no key for %s; tell the operator", group.id, group.site)
+        if batch.status == "cancelling":
+            bench.dissolve(group.id)
+
     def _unsent(self, bench: Workbench, group: GroupRow, error: BatchApiError) -> None:
         """What follows from trouble while a batch is made. If it may have been made, the next step looks there."""
         _log.warning("group %s was not taken by %s: %s (%s)", group.id, group.site, error, error.trouble)
@@ -249,11 +256,8 @@ class Groups:
         site = self._decider.site_of(group.model, group.site)
         if site is None or site.model.base_url != group.base_url or not site.model.batch:
             return None
-        key = self._keys.get(site.id)
-        if key is None and site.model.api_key_env is not None:
-            return None
         exchange = exchange_of(site.model.dialect, endpoint_of(batch))
-        return Place(site, key, exchange, batch.endpoint)
+        return Place(site, self._keys.get(site.id), exchange, batch.endpoint)
 
     def _api(self, place: Place) -> BatchApi:
         return self._apis[place.site.model.dialect]

@@ -13,7 +13,7 @@ from router.batching.jsonl import index_lines
 from router.recording.feedback import FeedbackItem
 from router.steering.control import Control
 from storage.errors import LeaseLost
-from storage.records import UNTIMED_MS, FeedbackState
+from storage.records import UNTIMED_MS, FeedbackState, PutConfig
 from storage.spool.workbench import Workbench
 from tests.servers.batch_upstream import BatchUpstream, Json, batch_upstream, completion
 from tests.servers.batching import CHAT, DAY_MS, Works, question
@@ -389,6 +389,53 @@ def test_a_day_without_money_left_sends_no_batch(
     assert [line["response"]["body"]["model"] for line in works.lines_of(batch.output_file_id)] == [
         "big", "big", "small", "small",
     ]  # fmt: skip
+
+
+def test_a_model_that_moved_is_asked_line_by_line(works: Works, upstream: BatchUpstream) -> None:
+    """What an upstream named its batch means nothing at another address, and its key must not go there."""
+    batch_id = works.submit([question(place) for place in range(2)])
+
+    async def until_made(crew: Any) -> None:
+        await crew.until(lambda: bool(upstream.batches))
+
+    works.run(until_made)
+    with batch_upstream() as other:
+        config = works.store.state().config
+        assert config is not None
+        moved = json.loads(config.body)
+        moved["models"]["big"]["base_url"] = other.url
+        works.store.commit([PutConfig(json.dumps(moved), config.version)])
+        batch = works.finish(batch_id)
+        assert (batch.status, batch.completed) == ("completed", 2)
+        assert len(other.chats) == 2
+        assert {path for _, path in other.asked} == {"/chat/completions"}
+
+
+def test_without_its_key_a_batch_waits(works: Works, upstream: BatchUpstream) -> None:
+    """It is under way and paid: lines are not sent again because a server was started without a variable."""
+    batch_id = works.submit([question(place) for place in range(2)])
+
+    async def until_made(crew: Any) -> None:
+        await crew.until(lambda: bool(upstream.batches))
+
+    works.run(until_made)
+    config = works.store.state().config
+    assert config is not None
+    keyed = json.loads(config.body)
+    keyed["models"]["big"]["api_key_env"] = "BIG_KEY"
+    works.store.commit([PutConfig(json.dumps(keyed), config.version)])
+    upstream.finish()
+    seen = len(upstream.asked)
+
+    async def without_key(crew: Any) -> None:
+        crew.keys.clear()
+        for _ in range(10):
+            await crew.batcher.round()
+
+    works.run(without_key)
+    assert len(upstream.asked) == seen
+    assert works.finish(batch_id).completed == 2
+    assert upstream.chats == []
 
 
 def test_results_that_nobody_asked_for_change_nothing(works: Works, upstream: BatchUpstream) -> None:

@@ -116,7 +116,7 @@ class Crew:
         self.recorder = OutboxRecorder(works.store, clock)
         self.engine.recorder = self.recorder
         self._transport, self._courier = AiohttpTransport(), AiohttpCourier()
-        keys = dict.fromkeys(self.engine.snapshot.models, "sk-upstream-0123456789")
+        self.keys = keys = dict.fromkeys(self.engine.snapshot.models, "sk-upstream-0123456789")
         self.dispatcher = Dispatcher(self.engine, self._transport, keys)
         self.batcher = Batcher(
             works.spool, self.engine, self.recorder, self.dispatcher,
