@@ -1,7 +1,7 @@
 """The hedger: when and where one request's second attempt begins beside a slow first one.
 
-Only where nothing speaks against it: not at a person, not for a copy, not at a site that rests, not beyond a
-limit, the task's budget or the share of requests that may be hedged, and once a request.
+Only where nothing speaks against it: not at a person, not for a copy or a batch request, not at a site that rests,
+not beyond a limit, the task's budget or the share of requests that may be hedged, and once a request.
 """
 
 from collections.abc import Collection
@@ -125,5 +125,4 @@ class Hedger:
             if not isinstance(granted, Ticket):
                 return granted
             self._account.reserve(granted)
-        batch = self._needs is not None and self._needs.latency == "batch"
-        return await self._quotas.admit(site.rules, need, batch) if site.rules else None
+        return await self._quotas.admit(site.rules, need) if site.rules else None

@@ -86,7 +86,7 @@ class Pursuit(Generic[Got]):
         self._rested = False
         """The decided model was passed over because its sites rest."""
         self._hedger: Hedger | None = None
-        if self._terms.hedge is not None and decision.reason != "shadow":
+        if self._terms.hedge is not None and decision.reason != "shadow" and not self._batch:
             self._hedger = Hedger(
                 self._terms.hedge,
                 self._terms,

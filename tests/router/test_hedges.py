@@ -283,6 +283,14 @@ def test_a_copy_is_never_hedged(servers: Servers, opened: list[House]) -> None:
     assert counts(house) == (0, 0)
 
 
+def test_a_batch_request_is_never_hedged(servers: Servers, opened: list[House]) -> None:
+    """It says itself that it has time."""
+    opened.append(house := hedged(servers))
+    servers["big"].will(after(0.3, answer()))
+    assert ask(house, "task/math", metadata={"latency": "batch"}).model == "big"
+    assert counts(house) == (0, 0)
+
+
 def test_a_request_is_hedged_once(servers: Servers, opened: list[House]) -> None:
     """A retry that is slow again has had its second chance."""
     opened.append(house := hedged(servers, {"share": 0.2}, fallbacks=[], task={"retries": 2}))
@@ -423,7 +431,7 @@ def test_many_races_leave_no_task_no_socket_and_no_reservation(servers: Servers,
     held = house.dispatcher._quotas._held
     leased = 1_000.0 / 200
     spent = sum(row.cost_usd or 0.0 for row in house.finished)
-    assert held["budget:math"].left == pytest.approx(leased - spent)
+    assert held["budget:math", False].left == pytest.approx(leased - spent)
     tokens = sum((row.input_tokens or 0) + (row.output_tokens or 0) for row in house.finished)
     small = sum(row.served_model == "small" for row in house.finished)
-    assert small > 0 or held["model:big:tpm"].left == pytest.approx(10**9 / 200 - tokens)
+    assert small > 0 or held["model:big:tpm", False].left == pytest.approx(10**9 / 200 - tokens)
