@@ -167,7 +167,7 @@ def test_what_is_too_much_to_copy_is_left_out_and_counted(
 ) -> None:
     """A bounded queue is what keeps a slow candidate from filling the memory."""
     monkeypatch.setattr(shadow, "MOST_WAITING", 2)
-    scene.servers["small"].will(slow(0.5))
+    scene.servers["small"].will(slow(2.0))
     for _ in range(shadow.AT_ONCE + 6):
         scene.ask()
     fates = scene.until(shadow.AT_ONCE + 6)
