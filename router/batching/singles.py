@@ -75,6 +75,7 @@ class Singles:
     async def _run(
         self, bench: Workbench, batch: BatchRow, path: Path, line: LineRow, decision: Decision
     ) -> None:  # fmt: skip
+        kept = False
         try:
             ended = await self._answered(batch, path, line, decision)
             if ended is None:
@@ -82,12 +83,15 @@ class Singles:
                 bench.put_back(batch.id, line.number, self._engine.clock() + wait_ms)
             else:
                 bench.end(batch.id, [ended])
+            kept = True
         except Exception:
             _log.exception("line %d of %s could not be run; it is run again", line.number, batch.id)
         finally:
             del self._running[batch.id, line.number]
             self._models[decision.model] -= 1
             self._rows.pop(decision.number, None)
+        if kept and bench.goes_on(batch.id):  # the next line need not wait for the next round
+            self.start(bench, batch, path)
 
     async def _answered(self, batch: BatchRow, path: Path, line: LineRow, decision: Decision) -> Ended | None:
         """How the line ended; None where it is worth trying again later."""

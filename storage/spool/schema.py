@@ -1,4 +1,7 @@
-"""Tables of the spool."""
+"""Tables of the spool.
+
+Queries by state name their index: by its own judgement SQLite would walk all lines, with their results.
+"""
 
 VERSION = 1
 TABLES = (

@@ -105,20 +105,25 @@ class Workbench:
         """Lines in one state that may be worked on by now, in order."""
         with self.spool.reading() as connection:
             rows = connection.execute(
-                f"SELECT {_LINE} FROM lines WHERE batch_id = ? AND state = ? AND not_before_ms <= ? "
+                f"SELECT {_LINE} FROM lines INDEXED BY lines_by_state WHERE batch_id = ? AND state = ? AND not_before_ms <= ? "
                 "ORDER BY number LIMIT ?",
                 (batch_id, state, now_ms, limit),
             ).fetchall()
         return [LineRow(**row) for row in rows]
 
-    def unfinished(self, batch_id: str) -> int:
-        """Lines that have not ended."""
+    def goes_on(self, batch_id: str) -> bool:
+        """Whether lines of a batch are to be begun still."""
         with self.spool.reading() as connection:
-            (many,) = connection.execute(
-                f"SELECT COUNT(*) FROM lines WHERE batch_id = ? AND state NOT IN ({_marks(FINISHED)})",
-                (batch_id, *FINISHED),
+            row = connection.execute("SELECT status FROM batches WHERE id = ?", (batch_id,)).fetchone()
+        return row is not None and row[0] == "in_progress"
+
+    def unfinished(self, batch_id: str) -> int:
+        """Lines that have not ended, by the batch's counts: looking at the lines would read all their results."""
+        with self.spool.reading() as connection:
+            row = connection.execute(
+                "SELECT total - completed - failed FROM batches WHERE id = ?", (batch_id,)
             ).fetchone()
-        return int(many)
+        return 0 if row is None else int(row[0])
 
     def decided(self, lines: Iterable[LineRow]) -> None:
         """Keep decisions, with the way that each line takes; the ledger is owed them from now on."""
@@ -161,7 +166,7 @@ class Workbench:
         while True:
             with self.spool.reading() as connection:
                 rows = connection.execute(
-                    "SELECT number, result FROM lines WHERE batch_id = ? AND state = ? AND number > ? "
+                    "SELECT number, result FROM lines INDEXED BY lines_by_state WHERE batch_id = ? AND state = ? AND number > ? "
                     "ORDER BY number LIMIT 100",
                     (batch_id, state, number),
                 ).fetchall()
@@ -176,7 +181,8 @@ class Workbench:
         """Rows that the ledger has not confirmed."""
         with self.spool.reading() as connection:
             rows = connection.execute(
-                "SELECT batch_id, number, decision, call FROM lines WHERE owed > 0 LIMIT ?", (limit,)
+                "SELECT batch_id, number, decision, call FROM lines INDEXED BY lines_owed WHERE owed > 0 LIMIT ?",
+                (limit,),
             ).fetchall()
         return [Owed(**row) for row in rows]
 
@@ -193,7 +199,8 @@ class Workbench:
         with self.spool.reading() as connection:
             return (
                 connection.execute(
-                    "SELECT 1 FROM lines WHERE batch_id = ? AND owed > 0 LIMIT 1", (batch_id,)
+                    "SELECT 1 FROM lines INDEXED BY lines_owed WHERE batch_id = ? AND owed > 0 LIMIT 1",
+                    (batch_id,),
                 ).fetchone()
                 is not None
             )
@@ -212,7 +219,8 @@ class Workbench:
         """Sites for which lines wait to be grouped."""
         with self.spool.reading() as connection:
             rows = connection.execute(
-                "SELECT DISTINCT site FROM lines WHERE batch_id = ? AND state = 'batched'", (batch_id,)
+                "SELECT DISTINCT site FROM lines INDEXED BY lines_by_state WHERE batch_id = ? AND state = 'batched'",
+                (batch_id,),
             ).fetchall()
         return [site for (site,) in rows]
 
@@ -222,7 +230,7 @@ class Workbench:
         """Put as many waiting lines of a site together as one upstream batch takes."""
         with self._writing() as connection:
             rows = connection.execute(
-                "SELECT number, size FROM lines WHERE batch_id = ? AND state = 'batched' AND site = ? "
+                "SELECT number, size FROM lines INDEXED BY lines_by_state WHERE batch_id = ? AND state = 'batched' AND site = ? "
                 "ORDER BY number LIMIT ?",
                 (batch_id, site, most_lines),
             ).fetchall()
