@@ -105,7 +105,8 @@ class Workbench:
         """Lines in one state that may be worked on by now, in order."""
         with self.spool.reading() as connection:
             rows = connection.execute(
-                f"SELECT {_LINE} FROM lines INDEXED BY lines_by_state WHERE batch_id = ? AND state = ? AND not_before_ms <= ? "
+                f"SELECT {_LINE} FROM lines INDEXED BY lines_by_state "
+                "WHERE batch_id = ? AND state = ? AND not_before_ms <= ? "
                 "ORDER BY number LIMIT ?",
                 (batch_id, state, now_ms, limit),
             ).fetchall()
@@ -166,8 +167,8 @@ class Workbench:
         while True:
             with self.spool.reading() as connection:
                 rows = connection.execute(
-                    "SELECT number, result FROM lines INDEXED BY lines_by_state WHERE batch_id = ? AND state = ? AND number > ? "
-                    "ORDER BY number LIMIT 100",
+                    "SELECT number, result FROM lines INDEXED BY lines_by_state "
+                    "WHERE batch_id = ? AND state = ? AND number > ? ORDER BY number LIMIT 100",
                     (batch_id, state, number),
                 ).fetchall()
             if not rows:
@@ -230,8 +231,8 @@ class Workbench:
         """Put as many waiting lines of a site together as one upstream batch takes."""
         with self._writing() as connection:
             rows = connection.execute(
-                "SELECT number, size FROM lines INDEXED BY lines_by_state WHERE batch_id = ? AND state = 'batched' AND site = ? "
-                "ORDER BY number LIMIT ?",
+                "SELECT number, size FROM lines INDEXED BY lines_by_state "
+                "WHERE batch_id = ? AND state = 'batched' AND site = ? ORDER BY number LIMIT ?",
                 (batch_id, site, most_lines),
             ).fetchall()
             numbers: list[int] = []
