@@ -85,7 +85,7 @@ def test_an_unforeseen_error_says_nothing_about_the_inside(
 def test_an_error_in_a_hot_route_is_answered_too(front: Front, caplog: pytest.LogCaptureFixture) -> None:
     """The front has no framework around it; a bug must still end in an answer and a log entry."""
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret-of-the-inside")
 
     front.engine.route_async = broken  # type: ignore[assignment, method-assign]  # a fault the engine does not have
