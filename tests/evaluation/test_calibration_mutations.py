@@ -16,7 +16,8 @@ from evaluation.calibration.outcomes import Nature
 from evaluation.calibration.run import Plan, calibrate
 from evaluation.calibration.scenarios import Scenario, at_margin, declared, flat, rise
 from evaluation.calibration.trials import Trial, trials
-from experiments.evidence.epochs import Epoch
+from experiments.evidence.epochs import NEVER
+from experiments.evidence.evidence import Evidence
 from experiments.inference import effects
 from experiments.inference.sequence import Sequence
 from experiments.verdict import comparison, guards
@@ -70,13 +71,15 @@ def pooled(patch: Patch) -> None:
 
 def impatient(patch: Patch) -> None:
     """Epochs are read before their outcomes are in."""
-    patch.setattr(Epoch, "mature", lambda self, window_ms, now_ms: self.closed_at_ms is not None)
+    patch.setattr(Evidence, "final", lambda self, definition, now_ms: self.closed_at_ms < NEVER)
 
 
 def generous(patch: Patch) -> None:
     """The margin with the wrong sign: "not worse" would mean "not worse by more than three margins"."""
-    honest = Sequence.lower
-    patch.setattr(Sequence, "lower", lambda self, seen: honest(self, seen) + 2 * self.mde)
+    honest = Sequence.bounds
+    patch.setattr(
+        Sequence, "bounds", lambda self, seen: (honest(self, seen)[0] + 2 * self.mde, honest(self, seen)[1])
+    )
 
 
 def narrow(patch: Patch) -> None:

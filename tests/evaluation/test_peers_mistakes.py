@@ -55,19 +55,20 @@ MISTAKES = {
 
 VECTORS = {
     "position of ('salt', 'unit')": ("experiments/test_assignment.py", "test_the_published_vector_holds"),
-    "P(best) of three Beta laws": ("bandit/test_best.py", "test_three_betas_give_the_published_vector"),
+    "P(best) of three Beta laws": ("bandit/test_best.py", "test_three_betas_give_the_known_vector"),
     "P(best) of 1e6, 1e6 and 2 units": (
         "bandit/test_best.py", "test_arms_of_very_different_sizes_are_integrated_at_their_own_scale"),
-    "top-two": ("bandit/test_shares.py", "test_top_two_of_the_published_vector_is_reproduced"),
-    "tau, two-sided and one-sided": ("experiments/test_sequence.py", "test_tau_equals_the_published_vectors"),
+    "top-two": ("bandit/test_shares.py", "test_top_two_of_the_known_vector_is_reproduced"),
+    "tau, two-sided and one-sided": ("experiments/test_sequence.py", "test_tau_equals_the_known_vectors"),
     "margins at four sizes": (
-        "experiments/test_sequence.py", "test_margins_equal_the_published_vectors"),
+        "experiments/test_sequence.py", "test_margins_equal_the_known_vectors"),
+    "margins of confseq": ("experiments/test_sequence.py", "test_with_its_tau_the_margins_are_those_of_confseq"),
     "always-valid p": (
         "experiments/test_sequence.py",
         "test_the_p_value_is_the_inverse_of_a_normal_mixture_of_likelihood_ratios"),
     "E2S of two blocks": (
-        "experiments/test_exact.py", "test_a_block_against_equal_rates_has_its_published_value"),
-    "E2S against a margin": ("experiments/test_exact.py", "test_a_block_against_a_margin_has_its_published_value"),
+        "experiments/test_exact.py", "test_a_block_against_equal_rates_has_its_known_value"),
+    "E2S against a margin": ("experiments/test_exact.py", "test_a_block_against_a_margin_has_its_known_value"),
     "Welch": ("experiments/test_fixed_horizon.py", "test_welch_equals_statsmodels"),
     "Newcombe 1998, Student 1908": (HERE, "test_published_examples_of_fixed_tests_are_met"),
     "equivalence": (
