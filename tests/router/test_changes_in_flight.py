@@ -193,7 +193,7 @@ def test_what_a_client_reserved_that_left_while_waiting_comes_back() -> None:
         waiting.cancel()
         with suppress(asyncio.CancelledError):
             await waiting
-        held = quotas._held[day.name]
+        held = quotas._held[day.name, False]
         return [*admitted, waiting.cancelled(), abs(held.left - 0.004) < 1e-9]
 
     assert asyncio.run(story()) == [True, True, True]
