@@ -33,7 +33,7 @@ from router.keys import hash_key
 from router.recording.feedback import parse_items
 from router.steering.control import Control
 from router.transport.aiohttp_transport import AiohttpTransport
-from router.transport.transport import Deadlines, Upstream, UpstreamStream
+from router.transport.transport import ConnectFailed, Deadlines, Upstream, UpstreamStream
 from router.transport.transport import Reply as UpstreamReply
 from router.upstream.chat import read_chat
 from router.upstream.dialects.spoken import exchange_of
@@ -82,9 +82,9 @@ class Instant:
         """The fixed answer."""
         return UpstreamReply(200, ANSWER)
 
-    async def stream(self, target: Upstream, body: bytes, deadlines: Deadlines) -> UpstreamStream:
-        """Nobody asks for one here."""
-        raise NotImplementedError
+    async def stream(self, target: Upstream, body: bytes, deadlines: Deadlines) -> UpstreamStream:  # noqa: ARG002
+        """Only whole answers are measured."""
+        raise ConnectFailed("this transport has whole answers only")
 
     async def close(self) -> None:
         """Nothing is open."""

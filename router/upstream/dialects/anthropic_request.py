@@ -9,26 +9,19 @@ from typing import Any
 
 import orjson
 
+from router.upstream.dialects.chat_words import HINTS, NEUTRAL
 from router.upstream.exchange import Untranslatable
 
 DEFAULT_MAX_TOKENS = 8_192
 MAX_TEMPERATURE = 1.0
 Json = Any  # reason: a client's JSON, of any shape
-_HINTS = frozenset({
-    "seed", "verbosity", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "stream_options",
-})  # fmt: skip
-"""Fields that may be left out: they ask for nothing that an answer must have."""
+_HINTS = HINTS | {"seed"}
 _SAME = frozenset({"temperature", "top_p", "stream"})
 _ELSEWHERE = frozenset({
     "messages", "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "parallel_tool_calls",
     "response_format", "reasoning_effort", "service_tier", "user", "safety_identifier",
 })  # fmt: skip
 """Fields translated below."""
-_NEUTRAL: Mapping[str, tuple[object, ...]] = {
-    "n": (1,), "logprobs": (False,), "frequency_penalty": (0, 0.0), "presence_penalty": (0, 0.0),
-    "logit_bias": ({},), "modalities": (["text"],), "functions": ([],), "top_logprobs": (0,),
-}  # fmt: skip
-"""Values that ask for nothing; any other value of a field that is not named above is refused."""
 _EFFORTS = {
     "minimal": "low",
     "low": "low",
@@ -68,7 +61,7 @@ def _refuse(fields: Mapping[str, Json]) -> None:
     for name, value in fields.items():
         if value is None or name in _HINTS or name in _SAME or name in _ELSEWHERE:
             continue
-        if value not in _NEUTRAL.get(name, ()):
+        if value not in NEUTRAL.get(name, ()):
             raise Untranslatable(f"{name} has no counterpart in Anthropic's API; leave it out")
     temperature = fields.get("temperature")
     if isinstance(temperature, int | float) and temperature > MAX_TEMPERATURE:

@@ -5,7 +5,7 @@ from typing import Any
 
 from router.transport.transport import BrokenAnswer
 from router.upstream.dialects.anthropic_words import finish_of, read_message_usage
-from router.upstream.dialects.chat_words import usage_object
+from router.upstream.dialects.chat_words import delta_text, event_part, usage_object
 from router.upstream.refusals import check_error
 from router.upstream.replies import read_object
 
@@ -50,7 +50,7 @@ class MessageDecoder:
         return ()
 
     def _block_start(self, event: dict[str, Json]) -> Sequence[dict[str, Json]]:
-        block, index = _part(event, "content_block"), _index(event)
+        block, index = event_part(event, "content_block"), _index(event)
         kind = block.get("type")
         if kind == "tool_use":
             place = self._calls.setdefault(index, len(self._calls))
@@ -63,14 +63,14 @@ class MessageDecoder:
         return ()
 
     def _block_delta(self, event: dict[str, Json]) -> Sequence[dict[str, Json]]:
-        delta, index = _part(event, "delta"), _index(event)
+        delta, index = event_part(event, "delta"), _index(event)
         kind = delta.get("type")
         if kind == "text_delta":
-            return self._chunk({"content": _text(delta, "text")})
+            return self._chunk({"content": delta_text(delta, "text")})
         if kind == "thinking_delta":
-            return self._chunk({"reasoning_content": _text(delta, "thinking")})
+            return self._chunk({"reasoning_content": delta_text(delta, "thinking")})
         if kind == "input_json_delta" and index in self._calls:
-            piece = _text(delta, "partial_json")
+            piece = delta_text(delta, "partial_json")
             return self._arguments(index, piece) if piece else ()
         return ()
 
@@ -85,7 +85,7 @@ class MessageDecoder:
 
     def _message_delta(self, event: dict[str, Json]) -> Sequence[dict[str, Json]]:
         self._note(event.get("usage"))
-        reason = _part(event, "delta").get("stop_reason")
+        reason = event_part(event, "delta").get("stop_reason")
         if reason is None:
             return ()
         usage = read_message_usage(self._usage)
@@ -101,7 +101,7 @@ class MessageDecoder:
         return ()
 
     def _error(self, event: dict[str, Json]) -> Sequence[dict[str, Json]]:
-        error = _part(event, "error")
+        error = event_part(event, "error")
         check_error(error)
         kind = error.get("type")
         raise BrokenAnswer(f"the stream reports {str(kind)[:40]!r}")
@@ -120,20 +120,6 @@ class MessageDecoder:
 
     def _frame(self) -> dict[str, Json]:
         return {"id": "", "object": "chat.completion.chunk", "created": self._created, "model": ""}
-
-
-def _part(event: dict[str, Json], name: str) -> dict[str, Json]:
-    part = event.get(name)
-    if not isinstance(part, dict):
-        raise BrokenAnswer(f"an event of the stream holds no {name}")
-    return part
-
-
-def _text(delta: dict[str, Json], name: str) -> str:
-    text = delta.get(name)
-    if not isinstance(text, str):
-        raise BrokenAnswer(f"a delta of the stream holds no {name}")
-    return text
 
 
 def _index(event: dict[str, Json]) -> int:

@@ -19,6 +19,7 @@ from router.upstream.dialects.chat_words import (
     no_counterpart,
     parts_of,
     refuse_others,
+    sampling,
     schema_of,
 )
 from router.upstream.exchange import Untranslatable
@@ -60,7 +61,7 @@ def translate(fields: Mapping[str, Json]) -> dict[str, Json]:
     body: dict[str, Json] = {"messages": messages}
     if system:
         body["system"] = system
-    settings = _settings(fields)
+    settings = sampling(fields, _SETTINGS, "maxTokens", "stopSequences")
     if settings:
         body["inferenceConfig"] = settings
     output = _output(fields)
@@ -69,17 +70,6 @@ def translate(fields: Mapping[str, Json]) -> dict[str, Json]:
     if fields.get("service_tier") not in (None, "auto"):
         body["serviceTier"] = {"type": named(_TIERS, "service_tier", fields["service_tier"])}
     return body | _tools(fields)
-
-
-def _settings(fields: Mapping[str, Json]) -> dict[str, Json]:
-    settings = {theirs: fields[ours] for ours, theirs in _SETTINGS.items() if fields.get(ours) is not None}
-    limit = fields.get("max_completion_tokens") or fields.get("max_tokens")
-    if limit:
-        settings["maxTokens"] = limit
-    stop = fields.get("stop")
-    if stop:
-        settings["stopSequences"] = [stop] if isinstance(stop, str) else stop
-    return settings
 
 
 def _output(fields: Mapping[str, Json]) -> dict[str, Json]:

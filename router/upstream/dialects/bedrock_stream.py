@@ -8,7 +8,7 @@ from botocore.eventstream import EventStreamBuffer, EventStreamMessage, ParserEr
 
 from router.transport.transport import BrokenAnswer
 from router.upstream.dialects.bedrock_words import finish_of, read_token_usage
-from router.upstream.dialects.chat_words import Json, chunk_fields, usage_object
+from router.upstream.dialects.chat_words import Json, chunk_fields, delta_text, event_part, usage_object
 from router.upstream.replies import read_object
 from router.upstream.sse import MAX_EVENT_BYTES
 
@@ -85,7 +85,7 @@ class ConverseDecoder:
         return ()
 
     def _block_start(self, event: dict[str, Json]) -> Sequence[dict[str, Json]]:
-        start, index = _part(event, "start"), _index(event)
+        start, index = event_part(event, "start"), _index(event)
         use = start.get("toolUse")
         if not isinstance(use, dict):
             if "image" in start:
@@ -98,15 +98,17 @@ class ConverseDecoder:
         return self._chunk({"tool_calls": [call]})
 
     def _block_delta(self, event: dict[str, Json]) -> Sequence[dict[str, Json]]:
-        delta, index = _part(event, "delta"), _index(event)
+        delta, index = event_part(event, "delta"), _index(event)
         if "text" in delta:
-            return self._chunk({"content": _text(delta, "text")})
+            return self._chunk({"content": delta_text(delta, "text")})
         thought = delta.get("reasoningContent")
         if isinstance(thought, dict):
-            return self._chunk({"reasoning_content": _text(thought, "text")}) if "text" in thought else ()
+            return (
+                self._chunk({"reasoning_content": delta_text(thought, "text")}) if "text" in thought else ()
+            )
         use = delta.get("toolUse")
         if isinstance(use, dict) and index in self._calls:
-            piece = _text(use, "input")
+            piece = delta_text(use, "input")
             return self._arguments(index, piece) if piece else ()
         return ()
 
@@ -137,20 +139,6 @@ class ConverseDecoder:
             self._role_sent = True
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return (chunk_fields([choice], self._created),)
-
-
-def _part(event: dict[str, Json], name: str) -> dict[str, Json]:
-    part = event.get(name)
-    if not isinstance(part, dict):
-        raise BrokenAnswer(f"an event of the stream holds no {name}")
-    return part
-
-
-def _text(delta: dict[str, Json], name: str) -> str:
-    text = delta.get(name)
-    if not isinstance(text, str):
-        raise BrokenAnswer(f"a delta of the stream holds no {name}")
-    return text
 
 
 def _index(event: dict[str, Json]) -> int:

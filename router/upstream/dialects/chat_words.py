@@ -203,3 +203,30 @@ def usage_object(usage: Usage) -> dict[str, Json]:
         "prompt_tokens_details": inside,
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+
+
+def event_part(event: Mapping[str, Json], name: str) -> dict[str, Json]:
+    """What an event of a stream must hold under a name."""
+    part = event.get(name)
+    if not isinstance(part, dict):
+        raise BrokenAnswer(f"an event of the stream holds no {name}")
+    return part
+
+
+def delta_text(delta: Mapping[str, Json], name: str) -> str:
+    """The text that a delta of a stream must hold under a name."""
+    text = delta.get(name)
+    if not isinstance(text, str):
+        raise BrokenAnswer(f"a delta of the stream holds no {name}")
+    return text
+
+
+def sampling(fields: Mapping[str, Json], names: Mapping[str, str], limit: str, stops: str) -> dict[str, Json]:
+    """Settings of the sampler in an API's own words: those in `names`, the longest answer, and where to stop."""
+    settings = {theirs: fields[ours] for ours, theirs in names.items() if fields.get(ours) is not None}
+    longest, stop = fields.get("max_completion_tokens") or fields.get("max_tokens"), fields.get("stop")
+    if longest:
+        settings[limit] = longest
+    if stop:
+        settings[stops] = [stop] if isinstance(stop, str) else stop
+    return settings

@@ -20,6 +20,7 @@ from router.upstream.dialects.chat_words import (
     no_counterpart,
     parts_of,
     refuse_others,
+    sampling,
     schema_of,
 )
 from router.upstream.exchange import Untranslatable
@@ -56,7 +57,9 @@ def translate(fields: Mapping[str, Json], model: str) -> dict[str, Json]:
     body: dict[str, Json] = {"contents": contents}
     if system:
         body["systemInstruction"] = {"parts": system}
-    settings = _settings(fields) | _format(fields.get("response_format"))
+    settings = sampling(fields, _SETTINGS, "maxOutputTokens", "stopSequences") | _format(
+        fields.get("response_format")
+    )
     thinking = _thinking(fields.get("reasoning_effort"), model)
     if thinking:
         settings["thinkingConfig"] = thinking
@@ -65,17 +68,6 @@ def translate(fields: Mapping[str, Json], model: str) -> dict[str, Json]:
     if fields.get("service_tier") not in (None, "auto"):
         body["serviceTier"] = named(_TIERS, "service_tier", fields["service_tier"])
     return body | _tools(fields)
-
-
-def _settings(fields: Mapping[str, Json]) -> dict[str, Json]:
-    settings = {theirs: fields[ours] for ours, theirs in _SETTINGS.items() if fields.get(ours) is not None}
-    limit = fields.get("max_completion_tokens") or fields.get("max_tokens")
-    if limit:
-        settings["maxOutputTokens"] = limit
-    stop = fields.get("stop")
-    if stop:
-        settings["stopSequences"] = [stop] if isinstance(stop, str) else stop
-    return settings
 
 
 def _format(wanted: Json) -> dict[str, Json]:
