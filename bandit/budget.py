@@ -25,7 +25,7 @@ from bandit.best import best_of_draws
 from bandit.cells import Cells, Floats, Z
 from bandit.costs import costs
 from bandit.floors import OPEN_TOTAL
-from bandit.score_draws import JointDraws, joint_draws
+from bandit.score_draws import BLOCK, JointDraws, joint_draws
 from bandit.shares import Shares, capped, checked, top_two, with_floor
 from bandit.within import within
 
@@ -41,7 +41,8 @@ EARN_TOTAL = 0.1
 which costs 2% of the reward."""
 LEEWAY = (0.5, 1.25)
 """Bounds of what an epoch may cost, in multiples of the budget."""
-SEARCH_DRAWS, HALVINGS = 512, 12
+SEARCH_DRAWS, HALVINGS = BLOCK, 12
+"""A whole block is searched: half of one holds normals of one sign only, which costs .1% of the reward."""
 
 
 def spending_price(spend_usd: Floats, requests: Floats, budget_usd: float) -> float:

@@ -13,7 +13,7 @@ from bandit.cells import Floats
 from bandit.contrast import Contrasts
 from bandit.costs import Costs
 
-BLOCK = 1_024
+BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class JointDraws:
 def blocks(
     rewards: Contrasts, costs: Costs, generator: np.random.Generator, draws: int
 ) -> Iterator[JointDraws]:
-    """At least `draws` joint draws from the posteriors, 1,024 at a time."""
+    """At least `draws` joint draws from the posteriors, 512 at a time."""
     arms = rewards.mean.size
     for _ in range(max(1, -(-draws // BLOCK))):
         half = generator.standard_normal((2, arms, BLOCK // 2), dtype=np.float32)  # fine enough, and faster
@@ -38,6 +38,6 @@ def blocks(
 
 
 def joint_draws(rewards: Contrasts, costs: Costs, generator: np.random.Generator, draws: int) -> JointDraws:
-    """At least `draws` joint draws from the posteriors, a multiple of 1,024."""
+    """At least `draws` joint draws from the posteriors, a multiple of 512."""
     drawn = [(block.rewards, block.costs_usd) for block in blocks(rewards, costs, generator, draws)]
     return JointDraws(*(np.concatenate(part) for part in zip(*drawn, strict=True)))
