@@ -26,8 +26,9 @@ from benchmarks.serving import CHAT, chat_body
 from router.applying.plan import seed
 from router.clock import machine_clock
 from router.config.document import Document
-from router.deciding.choose import RouteRequest, choose, place
+from router.deciding.choose import RouteRequest, choose
 from router.deciding.decision_id import Numbers, Signer, SigningKey, request_unit
+from router.deciding.place import place
 from router.engine import Engine
 from router.keys import hash_key
 from router.recording.feedback import parse_items
