@@ -52,7 +52,7 @@ calibrate: $(RIVALS_READY)
 	$(RIVALS)/bin/python -m evaluation.calibration
 
 soak: $(READY)
-	$(BIN)/python -m pytest tests/process tests/faults --kills 100 --rounds 200
+	$(BIN)/python -m pytest -n 2 tests/process tests/faults --kills 100 --rounds 200
 
 lock:
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock

@@ -51,6 +51,8 @@ from router.upstream.replies import Completion
 from router.upstream.usage import Usage
 
 MAX_ERROR_BYTES = 64 * 1024
+CONNECTING = 0.9
+"""Part of the wait for an answer in which a connection must stand."""
 _NONE: Mapping[str, str] = {}
 Secrets = Callable[[str], Mapping[str, str]]
 """What a site's upstream asks for beside or instead of a key, by the site's id."""
@@ -187,7 +189,7 @@ class Dispatcher:
         if isinstance(exchange, Handoff):
             return await self._begin_handoff(account, attempt, call, waits, (exchange, target, body))
         stream: UpstreamStream | None = None
-        deadlines = _deadlines(waits, account.remaining_s())
+        deadlines = _deadlines(waits, account.remaining_s(), streamed=True)
         try:
             async with asyncio.timeout(min(waits.first_token_s, waits.attempt_s)):
                 stream = await self._transport.stream(target, body, deadlines)
@@ -279,9 +281,13 @@ def _no_secrets(site: str) -> Mapping[str, str]:  # noqa: ARG001  # there are no
     return {}
 
 
-def _deadlines(waits: Waits, total_s: float) -> Deadlines:
-    """Deadlines of an attempt that may take `total_s`."""
-    return Deadlines(min(waits.connect_s, total_s), waits.idle_s, total_s)
+def _deadlines(waits: Waits, total_s: float, streamed: bool = False) -> Deadlines:
+    """Deadlines of an attempt that may take `total_s`.
+
+    Connecting ends before the wait for an answer does: what was never sent is known as that, and costs nothing.
+    """
+    answer_s = min(waits.first_token_s, waits.attempt_s) if streamed else total_s
+    return Deadlines(min(waits.connect_s, CONNECTING * answer_s), waits.idle_s, total_s)
 
 
 def _charged(attempt: Attempt, error: TransportError) -> AttemptFailed:

@@ -5,7 +5,7 @@ import email.utils
 import gzip
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,14 +209,13 @@ def scene_at(url: str | None = None) -> Iterator[Scene]:
         )
         config["models"]["big"] |= {"timeouts": WAITS, **({"base_url": url} if url else {})}
         config["tasks"]["support"] = {"timeout_s": 3.0}
-        house = House(config, Limits())
-        house.transport._max_reply_bytes = 2_000_000  # so that little is sent to pass it
-        house.start(Experiment(name="x", task="support", candidates=("big", "small"), unit="user", mode="ab"))
-        with serving(house) as base_url:
-            scene = Scene(house, base_url, servers["big"])
-            yield scene
-            scene.close()
-        house.close()
+        with closing(House(config, Limits())) as house:
+            house.transport._max_reply_bytes = 2_000_000  # so that little is sent to pass it
+            house.start(
+                Experiment(name="x", task="support", candidates=("big", "small"), unit="user", mode="ab")
+            )
+            with serving(house) as base_url, closing(Scene(house, base_url, servers["big"])) as scene:
+                yield scene
 
 
 @pytest.fixture(scope="module")

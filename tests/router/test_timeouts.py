@@ -50,3 +50,17 @@ def test_a_task_or_a_model_states_its_own_waits(
     with pytest.raises(UpstreamFailed):
         ask_stream(house, "task/math") if streaming else ask(house, "task/math")
     assert time.monotonic() - started < 1.5
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_what_could_not_be_sent_in_time_is_known_as_that_and_costs_nothing(
+    servers: Servers, opened: list[House], deaf_port: int, streaming: bool
+) -> None:
+    """Even where an answer is given less time than a connection usually gets."""
+    waits = {"connect_s": 5.0, "first_token_s": 0.3, "total_s": 0.3}
+    task = {"fallbacks_on": {"timeout": [], "error": []}}
+    big = {"base_url": f"http://127.0.0.1:{deaf_port}/v1", "timeouts": waits}
+    opened.append(house := house_of(servers, task, big, limits=Limits()))
+    with pytest.raises(UpstreamFailed):
+        ask_stream(house, "task/math") if streaming else ask(house, "task/math")
+    assert [(row.error, row.cost_usd) for row in house.finished] == [("connect_error", 0.0)]

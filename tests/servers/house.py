@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -119,12 +119,16 @@ class House:
 
         return asyncio.run(all_of_it())
 
+    def in_loop(self, work: Callable[[], _Got]) -> _Got:
+        """What a function gives in the loop of the served gateway."""
+        assert self.loop is not None
+        done: Future[_Got] = Future()
+        self.loop.call_soon_threadsafe(lambda: done.set_result(work()))
+        return done.result(10)
+
     def tasks(self) -> int:
         """How many tasks the served gateway runs now."""
-        assert self.loop is not None
-        done: Future[int] = Future()
-        self.loop.call_soon_threadsafe(lambda: done.set_result(len(asyncio.all_tasks(self.loop))))
-        return done.result(5)
+        return self.in_loop(lambda: len(asyncio.all_tasks()))
 
     def close(self) -> None:
         """End the engine's threads."""
