@@ -1,8 +1,9 @@
 """Listed costs: what a call of each candidate is expected to cost by the price list."""
 
 from experiments.definition.experiment import Experiment
+from router.availability.sites import served
 from router.config.document import Document
-from router.config.prices import list_price
+from router.config.model import Model
 
 TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS = 500, 200
 """Size of a call by which list prices of candidates are compared before any call was metered."""
@@ -22,11 +23,17 @@ def list_costs(definition: Experiment, document: Document) -> tuple[float, ...]:
 
 def _typical_usd(name: str, document: Document) -> float | None:
     """What a typical call of a candidate costs, None where a price is unknown."""
-    models = document.models_behind(name)
-    prices = [list_price(each, document.models[each]) for each in models]
-    costs = [
-        None if price is None else price.cost_usd(TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS)
-        for price in prices
-    ]
+    costs = [_model_usd(each, document.models[each]) for each in document.models_behind(name)]
     priced = [cost for cost in costs if cost is not None]
     return sum(priced) / len(priced) if priced and len(priced) == len(costs) else None
+
+
+def _model_usd(name: str, model: Model) -> float | None:
+    """What a typical call of a model costs: the mean of its places by their weights."""
+    total_usd = weight = 0.0
+    for site in served(name, model).sites:
+        if site.price is None:
+            return None
+        total_usd += site.weight * site.price.cost_usd(TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS)
+        weight += site.weight
+    return total_usd / weight

@@ -59,9 +59,10 @@ def _version(price: ListPrice | None) -> str:
 
 
 def model_version(definition: Experiment, document: Document) -> str:
-    """Digests of who answers for each candidate: provider, address and the name that the upstream knows.
+    """Digests of who answers for each candidate: provider, address and the names that upstreams know.
 
-    One digest a candidate, joined by slashes, so that the report can name the one that changed.
+    One digest a candidate, joined by slashes, so that the report can name the one that changed. A further place for a
+    model is declared to be the same model, so addresses of deployments say nothing; another name there does.
     """
     return "/".join(_digest(_answering(name, document), size=4) for name in definition.candidates)
 
@@ -73,7 +74,10 @@ def _answering(name: str, document: Document) -> tuple[str, ...]:
         models = [part for each in policy.chooses for part in _answering(each, document)]
         return (policy.model_dump_json(exclude=_SAYS_NOTHING), *models)
     model = document.models.get(name)
-    return () if model is None else (model.provider, model.base_url, model.model or name)
+    if model is None:
+        return ()
+    names = {site.model.model or name for site in served(name, model).sites}
+    return (model.provider, model.base_url, *sorted(names))
 
 
 def follow_on(newest: Epoch, prices: str, models: str) -> tuple[int, int]:

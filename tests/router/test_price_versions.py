@@ -1,10 +1,11 @@
-"""Price versions: what counts as another price of a candidate, and begins a new cost series."""
+"""Versions of deployed models: what counts as another price, which begins a cost series, or as another model."""
 
 import pytest
 
 from router.applying.plan import apply
 from router.config.document import Document
-from router.steering.series import price_version
+from router.steering.listed import list_costs
+from router.steering.series import model_version, price_version
 from tests.router.worlds import document, model, world
 
 EAST = {"base_url": "http://127.0.0.1:9/v1", "region": "east"}
@@ -70,3 +71,29 @@ def test_a_deployments_new_price_closes_the_epoch_and_begins_a_cost_series() -> 
     made.tick()
     assert made.store.epochs(row.id)[-1] == after
     made.close()
+
+
+def test_a_further_place_is_the_same_model_and_another_upstream_name_another() -> None:
+    """A region more must not make a promotion ask for review; another name behind one of them must."""
+
+    def versions(of: Document) -> list[str]:
+        return model_version(of.experiments["cheaper"], of).split("/")
+
+    plain = versions(document())
+    assert versions(placed(EAST, WEST)) == plain
+    renamed = versions(placed(EAST, {**WEST, "model": "dear-2"}))
+    names = document().experiments["cheaper"].candidates
+    assert [name for name, old, new in zip(names, plain, renamed, strict=True) if old != new] == ["dear"]
+
+
+def test_a_listed_cost_is_the_mean_of_the_places_by_weight() -> None:
+    """That is what first shares, budgets and ratios of cost start from."""
+
+    def listed(of: Document) -> dict[str, float]:
+        definition = of.experiments["cheaper"]
+        return dict(zip(definition.candidates, list_costs(definition, of), strict=True))
+
+    plain, mixed = listed(document()), listed(MIXED)
+    assert mixed["dear"] == pytest.approx(plain["dear"] * (3 * 12 + 8) / 4 / 10)
+    assert mixed["cheap"] == plain["cheap"]
+    assert listed(placed(EAST, {**WEST, "weight": 9.0})) == pytest.approx(plain)
