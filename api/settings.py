@@ -6,6 +6,7 @@ no setting but configuration data (router.config.document).
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -40,8 +41,10 @@ class Settings(BaseSettings):
     """Connections that one worker holds; further ones are answered 503."""
     max_in_flight: Annotated[int, Field(ge=1, le=65_536)] = 500
     """Requests to models that one worker has under way; further ones are answered 503 at once."""
+    batch_spool: Path | None = None
+    """Folder for the files and results of batches; by default one beside the ledger file."""
     batch_spool_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 2_000
-    """Files and results of batches that are kept beside the ledger, in megabytes; 0 refuses batches."""
+    """Files and results of batches that are kept, in megabytes; 0 refuses batches."""
     batch_poll_s: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 30.0
     """Time between two looks at a batch that a provider works on."""
     head_timeout_s: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 10.0

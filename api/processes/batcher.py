@@ -1,4 +1,4 @@
-"""The batcher process: `python -m api.processes.batcher`, started by the supervisor beside an SQLite ledger.
+"""The batcher process: `python -m api.processes.batcher`, started by the supervisor where batches have a folder.
 
 It loads what calls models only once there is a batch to work on; until then it looks once in a while and costs
 next to nothing.
@@ -29,8 +29,8 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     orders.when_orphaned(end)
-    folder = spool_path(order.settings.store)
-    assert folder is not None, "the supervisor starts a batcher for ledger files only"
+    folder = spool_path(order.settings.store, order.settings.batch_spool)
+    assert folder is not None, "the supervisor starts a batcher only where there is a folder"
     if wait_for_work(folder, stop):
         from api.processes.batch_work import work
 

@@ -18,6 +18,7 @@ from router.errors import ConfigInvalid
 from storage.errors import StoreError
 from storage.open import open_store, place_of
 from storage.records import State
+from storage.spool.spool import Spool
 from storage.store import Store
 
 Say = Callable[[str], None]
@@ -61,6 +62,8 @@ def prepare(settings: Settings, config_path: Path | None, say: Say) -> Prepared:
     finally:
         store.close()
     load_signer(settings.store, settings.signing_key_text)  # made now, so that no two workers race for it
+    if settings.batch_spool is not None and settings.batch_spool_mb:
+        _try_spool(settings.batch_spool)
     return _bound(settings, keyless=not state.keys)
 
 
@@ -82,6 +85,17 @@ def _configured(store: Store, place: str, config_path: Path | None, say: Say) ->
     for name in missing_keys(_in_force(state.config.body), environment()):
         say(f"The environment variable {name} is not set: its models are not called.")
     return state
+
+
+def _try_spool(named: Path) -> None:
+    """Whether files can be kept in the folder that was named for batches."""
+    try:
+        Spool(named.expanduser().absolute()).close()
+    except StoreError as error:
+        raise ConfigInvalid(
+            f"POINTSMAN_BATCH_SPOOL is {str(named)!r}, where no files can be kept: {error}; "
+            "name a folder whose parent exists"
+        ) from error
 
 
 def _in_force(body: str) -> Document:

@@ -82,7 +82,8 @@ class Supervisor:
             for slot in range(self._settings.workers)
         ]
         planner = Child("api.processes.planner", (), (), self._order("planner", 0))
-        if spool_path(self._settings.store) is None or not self._settings.batch_spool_mb:
+        folder = spool_path(self._settings.store, self._settings.batch_spool)
+        if folder is None or not self._settings.batch_spool_mb:
             return [*workers, planner]
         return [*workers, planner, Child("api.processes.batcher", (), (), self._order("batcher", 0))]
 

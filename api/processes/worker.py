@@ -37,6 +37,7 @@ from router.upstream.dispatch import Dispatcher
 from router.upstream.shadow import Shadows
 from storage.errors import StoreError
 from storage.open import open_store
+from storage.spool.spool import spool_path
 
 CLAIM_MS = 30_000
 KEEP_ALIVE_S = 75
@@ -86,7 +87,9 @@ class Worker:
         gateway = Gateway(engine, self._dispatcher, max_in_flight=self.order.settings.max_in_flight)
         auth = Auth(lambda: engine.snapshot.state, self.order.loopback)
         settings = self.order.settings
-        self._batches = BatchDoor(settings.store, settings.batch_spool_mb, machine_clock)
+        self._batches = BatchDoor(
+            spool_path(settings.store, settings.batch_spool), settings.batch_spool_mb, machine_clock
+        )
         return HotApp(engine, gateway, auth, self.rest, self.counters, self._live, self._batches)
 
     def each_second(self, connections: int) -> None:

@@ -1,6 +1,7 @@
 """The door to files and batches: what stands behind it is loaded and opened with the first request."""
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.types import Receive, Scope, Send
@@ -8,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from api.serving.problems import problem
 from api.serving.replies import Reply, send_reply
 from router.clock import Clock
-from storage.spool.spool import Spool, spool_path
+from storage.spool.spool import Spool
 
 if TYPE_CHECKING:
     from api.serving.batches.routes import BatchRoutes
@@ -25,10 +26,10 @@ def is_batch_path(path: str) -> bool:
 
 
 class BatchDoor:
-    """One worker's way to the spool of its ledger."""
+    """One worker's way to the spool."""
 
-    def __init__(self, store_url: str, spool_mb: int, clock: Clock) -> None:
-        self._folder = spool_path(store_url)
+    def __init__(self, folder: Path | None, spool_mb: int, clock: Clock) -> None:
+        self._folder = folder
         self._most_bytes = spool_mb * _MEGABYTE
         self._clock = clock
         self._routes: BatchRoutes | None = None
@@ -58,7 +59,9 @@ class BatchDoor:
     def _refusal(self) -> Reply | None:
         if self._folder is None:
             return problem(
-                "not_supported", "batches need a ledger file; this server's ledger is no file of its own"
+                "not_supported",
+                "batches need a folder for their files, and a ledger in Redis has none beside it; "
+                "name one with POINTSMAN_BATCH_SPOOL on the node that is to serve them",
             )
         if not self._most_bytes:
             return problem("not_supported", "batches are turned off here (POINTSMAN_BATCH_SPOOL_MB is 0)")

@@ -1,6 +1,6 @@
-"""The batcher: the one process that works on the batches of a ledger, round after round.
+"""The batcher: the one process that works on the batches of a spool, round after round.
 
-It holds a lease of the ledger, and the spool takes nothing from whoever held it before. Every step is written
+It holds the spool's lease, and the spool takes nothing from whoever held it before. Every step is written
 before the next depends on it, so a batch goes on where it was after any crash.
 """
 
@@ -29,7 +29,6 @@ from storage.spool.shelf import KEPT_MS, Shelf
 from storage.spool.spool import Spool
 from storage.spool.workbench import Workbench
 
-LEASE = "batcher"
 LEASE_MS = 10_000
 DECIDED_AT_ONCE = 200
 DECIDED_A_ROUND = 2_000
@@ -63,7 +62,7 @@ class Batcher:
         self._forget_s = 0.0
 
     async def round(self) -> int:
-        """One round; how many batches are open. Raises StoreError where ledger or spool do not answer."""
+        """One round; how many batches are open. Raises StoreError where the spool does not answer."""
         bench = await asyncio.to_thread(self._leased)
         if bench is None:
             await self.close()
@@ -86,17 +85,14 @@ class Batcher:
 
     def release(self) -> None:
         """Give the lease back, so that another process need not wait for its end."""
-        lease = self._engine.store.acquire_lease(LEASE, self._holder, self._engine.clock(), LEASE_MS)
-        if lease is not None:
-            self._engine.store.release_lease(lease)
+        self._spool.release_lease(self._holder)
 
     def _leased(self) -> Workbench | None:
-        lease = self._engine.store.acquire_lease(LEASE, self._holder, self._engine.clock(), LEASE_MS)
+        lease = self._spool.acquire_lease(self._holder, self._engine.clock(), LEASE_MS)
         if lease is None:
             return None
         bench = self._bench
         if bench is None or bench.token != lease.token:
-            self._spool.fence(lease.token)
             bench = self._bench = Workbench(self._spool, lease.token)
             bench.sweep_partial(self._engine.clock())
         return bench

@@ -32,8 +32,10 @@ def _model_usd(name: str, model: Model) -> float | None:
     """What a typical call of a model costs: the mean of its places by their weights."""
     total_usd = weight = 0.0
     for site in served(name, model).sites:
-        if site.price is None:
+        price = site.price
+        usd = None if price is None else price.cost_usd(TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS)
+        if usd is None:
             return None
-        total_usd += site.weight * site.price.cost_usd(TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS)
+        total_usd += site.weight * usd
         weight += site.weight
     return total_usd / weight

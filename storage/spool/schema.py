@@ -3,11 +3,11 @@
 Queries by state name their index: by its own judgement SQLite would walk all lines, with their results.
 """
 
-VERSION = 1
+VERSION = 2
 TABLES = (
     "CREATE TABLE IF NOT EXISTS meta (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), version INTEGER NOT NULL, "
-    "fence INTEGER NOT NULL)",
-    f"INSERT OR IGNORE INTO meta VALUES (1, {VERSION}, 0)",
+    "fence INTEGER NOT NULL, holder TEXT NOT NULL, held_until_ms INTEGER NOT NULL)",
+    f"INSERT OR IGNORE INTO meta VALUES (1, {VERSION}, 0, '', 0)",
     """
     CREATE TABLE IF NOT EXISTS files (
         id TEXT PRIMARY KEY,

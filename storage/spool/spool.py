@@ -1,8 +1,8 @@
 """The spool's folder: one SQLite file for what is known of files and batches, and the files themselves.
 
-It stands beside the ledger, for its owner alone. Everything is durable when a call returns: batches outlive
-`kill -9` of every process. Whoever works on batches holds a lease of the ledger and writes under its fencing
-token, so that a process that was stopped past its lease changes nothing.
+It stands beside the ledger file, or where it was told to, for its owner alone. Everything is durable when a call
+returns: batches outlive `kill -9` of every process. Whoever works on batches holds the spool's lease and writes under
+its fencing token, so that a process that was stopped past its lease changes nothing.
 """
 
 import os
@@ -13,14 +13,19 @@ from pathlib import Path
 from threading import RLock
 
 from storage.errors import LeaseLost, StoreIncompatible, StoreUnavailable
+from storage.leases import taken
+from storage.records import Lease
 from storage.spool.schema import TABLES, VERSION
 
+LEASE = "batches"
 PATIENCE_S = 10.0
 _REDIS = ("redis:", "rediss:", "unix:")
 
 
-def spool_path(store_url: str) -> Path | None:
-    """Where the spool of a ledger file lies; None for other stores, which have no folder of their own."""
+def spool_path(store_url: str, folder: Path | None = None) -> Path | None:
+    """Where the spool lies: in the folder that is named, else beside the ledger file; None where there is neither."""
+    if folder is not None:
+        return folder.expanduser().absolute()
     if store_url.startswith((*_REDIS, "memory:")):
         return None
     ledger = Path(store_url.removeprefix("sqlite:///")).expanduser().absolute()
@@ -34,7 +39,7 @@ class Spool:
         self.folder = folder
         self._lock = RLock()
         with _plain_errors(folder):
-            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)  # never its parents: a typing error should be seen
             place = folder / "spool.sqlite"
             os.close(os.open(place, os.O_RDWR | os.O_CREAT, 0o600))
             self._connection = sqlite3.connect(
@@ -69,10 +74,20 @@ class Spool:
         with self._lock, _plain_errors(self.folder):
             yield self._connection
 
-    def fence(self, token: int) -> None:
-        """From now on only this token may work on batches; raises LeaseLost where a greater one was there."""
-        with self.writing(token) as connection:
-            connection.execute("UPDATE meta SET fence = ?", (token,))
+    def acquire_lease(self, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
+        """Take or renew the lease; None while another holder's is valid. A new holder gets a greater token."""
+        with self.writing() as connection:
+            lease = taken(_lease(connection), LEASE, holder, now_ms, ttl_ms)
+            if lease is not None:
+                _keep(connection, lease)
+        return lease
+
+    def release_lease(self, holder: str) -> None:
+        """Give the lease back early; nothing happens if another has it."""
+        with self.writing() as connection:
+            lease = _lease(connection)
+            if lease.holder == holder:
+                _keep(connection, Lease(LEASE, "", lease.token, 0))
 
     def close(self) -> None:
         """Close the file."""
@@ -92,6 +107,17 @@ class Spool:
             raise StoreIncompatible(
                 f"{self.folder} has version {version}, this release reads {VERSION}; let the other release end its work"
             )
+
+
+def _lease(connection: sqlite3.Connection) -> Lease:
+    """The newest lease that was given."""
+    token, holder, until_ms = connection.execute("SELECT fence, holder, held_until_ms FROM meta").fetchone()
+    return Lease(LEASE, holder, token, until_ms)
+
+
+def _keep(connection: sqlite3.Connection, lease: Lease) -> None:
+    values = (lease.token, lease.holder, lease.expires_at_ms)
+    connection.execute("UPDATE meta SET fence = ?, holder = ?, held_until_ms = ?", values)
 
 
 def _check(connection: sqlite3.Connection, token: int) -> None:

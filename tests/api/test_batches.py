@@ -18,10 +18,12 @@ from api.serving.batch_door import BatchDoor, is_batch_path
 from api.serving.batches.upload import Upload
 from api.serving.problems import BodyTooLarge
 from router.errors import InvalidRequest
+from storage.spool.spool import spool_path
 from tests.servers.batch_upstream import BatchUpstream, batch_upstream
 from tests.servers.batching import question
 from tests.servers.front import Front, Got, open_front
 from tests.servers.whole import Server, serving_whole
+from tests.storage.redis_server import Server as RedisServer
 
 BOUNDARY = b"x" * 20
 LINE = json.dumps(question(1)).encode() + b"\n"
@@ -279,9 +281,10 @@ def test_other_ways_lead_nowhere(front: Front, method: str, path: str, status: i
 
 
 def test_where_batches_have_no_place_the_routes_say_so() -> None:
-    """A ledger in Redis is shared by nodes, a folder beside one of them is not."""
-    for url, megabytes in (("redis://localhost/0", 100), ("ledger.sqlite", 0)):
-        refused = BatchDoor(url, megabytes, lambda: 0)._refusal()
+    """A ledger in Redis has no folder beside it."""
+    assert spool_path("redis://localhost/0") is None
+    for folder, megabytes in ((None, 100), (Path("ledger.sqlite.batches"), 0)):
+        refused = BatchDoor(folder, megabytes, lambda: 0)._refusal()
         assert refused is not None
         assert refused.status == 501
     assert is_batch_path("/v1/files")
@@ -296,12 +299,22 @@ def upstream() -> Iterator[BatchUpstream]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def server(upstream: BatchUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A whole server over it."""
+@pytest.fixture(scope="module", params=["beside a ledger file", "in a folder of its own"])
+def server(
+    request: pytest.FixtureRequest, upstream: BatchUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A whole server over it, with batches beside its file, or in a folder and the ledger in Redis."""
     folder = tmp_path_factory.mktemp("batches")
-    with serving_whole(folder, CONFIG.format(url=upstream.url), BATCH_POLL_S="0.2") as running:
-        yield running
+    redis = None if request.param == "beside a ledger file" else RedisServer()
+    places: dict[str, str] = {}
+    if redis is not None:
+        places = {"STORE": redis.url, "BATCH_SPOOL": str(folder / "spool"), "SIGNING_KEY": "k" * 32}
+    try:
+        with serving_whole(folder, CONFIG.format(url=upstream.url), BATCH_POLL_S="0.2", **places) as running:
+            yield running
+    finally:
+        if redis is not None:
+            redis.stop()
 
 
 @pytest.mark.process

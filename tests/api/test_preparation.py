@@ -101,6 +101,7 @@ def test_provider_keys_come_by_the_names_of_the_configuration(desk: Desk) -> Non
         ({"store": "memory:"}, "name a file"),
         ({"store": "redis://127.0.0.1:1"}, "cannot be reached"),
         ({"signing_key": "short"}, "at least 32"),
+        ({"batch_spool": "absent/spool"}, "whose parent exists"),
     ],
 )
 def test_what_cannot_work_is_refused_with_its_remedy(

@@ -12,9 +12,7 @@ from experiments.definition.experiment import Experiment
 from router.batching.jsonl import index_lines
 from router.recording.feedback import FeedbackItem
 from router.steering.control import Control
-from storage.errors import LeaseLost
 from storage.records import UNTIMED_MS, FeedbackState, PutConfig
-from storage.spool.workbench import Workbench
 from tests.servers.batch_upstream import BatchUpstream, Json, batch_upstream, completion
 from tests.servers.batching import CHAT, DAY_MS, Works, question
 
@@ -457,19 +455,6 @@ def test_results_that_nobody_asked_for_change_nothing(works: Works, upstream: Ba
     batch = works.finish(batch_id, finish)
     assert (batch.completed, batch.failed) == (1, 0)
     assert len(works.lines_of(batch.output_file_id)) == 1
-
-
-def test_whoever_was_stopped_past_its_lease_changes_nothing(works: Works, upstream: BatchUpstream) -> None:
-    """Its token is older than the one that the spool has seen since."""
-    batch_id = works.submit([question(0)])
-    old = Workbench(works.spool, 1)
-    old.begin(batch_id, [], works.now_ms)
-    works.spool.fence(2)
-    with pytest.raises(LeaseLost):
-        old.finalize(batch_id, works.now_ms)
-    with pytest.raises(LeaseLost):
-        works.spool.fence(1)
-    assert works.batch(batch_id).status == "in_progress"
 
 
 def test_what_is_old_is_forgotten(works: Works, upstream: BatchUpstream) -> None:

@@ -18,6 +18,7 @@ from api.serving.metrics import Counters
 from experiments.definition.experiment import Experiment
 from router.steering.control import Control
 from storage.records import Scope
+from storage.spool.spool import spool_path
 from tests.servers.house import House, document
 
 HOST = (b"host", b"localhost:8080")
@@ -56,7 +57,7 @@ class Front:
         self.rest = create_app(house.store, self.control, self.counters)
         auth = Auth(lambda: house.engine.snapshot.state, loopback)
         gateway = Gateway(house.engine, house.dispatcher)
-        self.batches = BatchDoor("memory:" if ledger is None else str(ledger), 1, house.engine.clock)
+        self.batches = BatchDoor(None if ledger is None else spool_path(str(ledger)), 1, house.engine.clock)
         self.app = HotApp(house.engine, gateway, auth, self.rest, self.counters, _nothing, self.batches)
         self.key: str | None = None
         """Bearer key sent with every request."""
