@@ -122,7 +122,7 @@ def deciding_figures(definition: Experiment, one: Candidacy) -> str:
     reward, cost = one.comparison.reward, one.comparison.cost
     margin = definition.objective.reward_margin
     exact = one.comparison.exact
-    bound = f"at least {one.comparison.not_worse_lower:+.3f} (margin {margin:g})"
+    bound = f"at least {one.comparison.not_worse_lower:+.4f} (margin {margin:g})"
     if exact is not None:
         bound = f"and the exact test rules out a loss of {margin:g} or more (p {exact.not_worse.p:.2g})"
     words = f"its reward is {reward.estimate.value:+.3f} against {definition.control}, {bound}"
