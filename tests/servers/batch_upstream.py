@@ -49,7 +49,7 @@ class BatchUpstream:
         self.asked: list[tuple[str, str]] = []
         """Method and path of every request."""
         self.chats: list[Json] = []
-        """Bodies of chat requests outside batches."""
+        """Bodies of requests outside batches."""
         self.answer: Answer = completion
         """What becomes of one request of a batch; None where it is not answered."""
         self.chat: Answer = completion
@@ -126,7 +126,7 @@ class BatchUpstream:
             if parts == ["messages"]:
                 self.chats.append(json.loads(body))
                 return message(json.loads(body))
-            if parts == ["chat", "completions"]:
+            if parts in (["chat", "completions"], ["embeddings"], ["responses"]):
                 self.chats.append(json.loads(body))
                 return self.chat(json.loads(body)) or (500, {})
             if parts == ["files"]:
