@@ -116,10 +116,16 @@ async def healthy(server: Server, ends_s: float) -> list[float]:
         began_s = time.monotonic()
         reader, writer = await connect(server)
         writer.write(ROUTE)
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), GENEROUS_S)
+        wrote_s = time.monotonic()
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), GENEROUS_S)
+        except asyncio.IncompleteReadError:
+            assert wrote_s - began_s > WAIT_S / 2, "hung up on a client that was in time"
+            continue  # the crowd is in this process as well, and had kept it from asking in time
+        finally:
+            writer.close()
         assert head.startswith(b"HTTP/1.1 200 ")
         took.append(time.monotonic() - began_s)
-        writer.close()
         await asyncio.sleep(0.02)
     return took
 

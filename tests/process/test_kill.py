@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +30,8 @@ tasks:
 experiments:
   cheaper: {task: support, candidates: [big, small], reward: {window: 24h}}
 """
+LOAD = 25
+"""Least acknowledged outcomes between two kills, by which there was something to lose; usual are some hundreds."""
 
 
 class Server:
@@ -94,14 +95,13 @@ def test_ten_kills_under_load_lose_nothing_and_count_nothing_twice(
     asyncio.run(running(f"http://127.0.0.1:{server.port}"))
     client = LedgerClient(f"http://127.0.0.1:{server.port}", tmp_path / "acknowledged.txt", seed=11)
     moments = random.Random(7)
-    loaded_s = 0.0
     for _ in range(pytestconfig.getoption("--kills")):
-        loaded_s += asyncio.run(under_load(client, server, moments.uniform(0.6, 1.8)))
+        asyncio.run(under_load(client, server, moments.uniform(0.6, 1.8)))
         server.start()
     asyncio.run(client.run(1.0))
-    loaded_s += 1.0
     server.kill()
-    assert client.acknowledged / loaded_s >= 200, f"{client.acknowledged} in {loaded_s:.1f} s is no load"
+    kills = pytestconfig.getoption("--kills")
+    assert client.acknowledged >= LOAD * kills, f"{client.acknowledged} between {kills} kills are no load"
     assert client.states.get("duplicate", 0) > 50
     assert client.states.get("superseded", 0) > 50
     compare(server.store, client, tmp_path / "acknowledged.txt")
@@ -118,15 +118,12 @@ async def running(url: str) -> None:
     raise AssertionError("the experiment did not start")
 
 
-async def under_load(client: LedgerClient, server: Server, seconds: float) -> float:
-    """Load, and a kill in the middle of it; returns the seconds until the kill."""
-    began = time.monotonic()
+async def under_load(client: LedgerClient, server: Server, seconds: float) -> None:
+    """Load, and a kill in the middle of it."""
     load = asyncio.create_task(client.run(seconds + 0.3))
     await asyncio.sleep(seconds)
     server.kill()
-    took = time.monotonic() - began
     await load
-    return took
 
 
 def compare(store_path: Path, client: LedgerClient, acknowledged: Path) -> None:
