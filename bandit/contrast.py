@@ -31,7 +31,10 @@ class Contrasts:
     def draws(self, normals: Floats) -> Floats:
         """Joint draws of the arms' rewards, (2 draws, arms), from normals of shape (draws, arms) with both signs."""
         centre, moved = (self.level + self.mean)[:, None], self.root @ normals.T
-        return np.concatenate([centre + moved, centre - moved], axis=1).T
+        both = np.empty((self.mean.size, 2 * len(normals)))
+        np.add(centre, moved, out=both[:, : len(normals)])
+        np.subtract(centre, moved, out=both[:, len(normals) :])
+        return both.T
 
 
 def contrasts(
@@ -63,7 +66,7 @@ def contrasts(
     variance *= _faded(discount, volume)
     values, vectors = np.linalg.eigh(information / variance + before.precision)
     # Data tell nothing of the common level: beside them its precision, the prior's, may be lost to rounding.
-    spread = 1 / np.maximum(values, np.linalg.eigvalsh(before.precision)[0])
+    spread = 1 / np.maximum(values, before.least_precision)
     root = vectors * np.sqrt(spread)
     mean = vectors @ (spread * ((response / variance + before.response) @ vectors))
     return Contrasts(mean, root @ root.T, root, _level(requests, totals, mean, before.level))

@@ -34,10 +34,11 @@ class Costs:
 
         All are above zero. The exponent keeps the normals' precision, and that of -z is the inverse.
         """
+        mean_usd, both = self.mean_usd[:, None], np.empty((self.mean_usd.size, 2 * len(normals)))
         factor = np.exp(self.log_sd.astype(normals.dtype)[:, None] * normals.T)
-        both = np.concatenate([factor, 1 / factor], axis=1)
-        result: Floats = (self.mean_usd[:, None] * both).T
-        return result
+        np.multiply(mean_usd, factor, out=both[:, : len(normals)])
+        np.multiply(mean_usd, 1 / factor, out=both[:, len(normals) :])
+        return both.T
 
 
 def costs(cells: Cells, list_usd: Floats) -> Costs:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from bandit.cells import Cells, Floats
@@ -46,12 +47,26 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class _Span:
-    """Effects of the arms in some epochs; comparable only within one span."""
+class _Spans:
+    """Effects of the arms in some spans of epochs, comparable only within one span; spans are the first axis."""
 
     effect: Floats
     covariance: Floats
     requests: Floats
+
+    def every(self, spans: slice) -> "_Spans":
+        """Some of the spans."""
+        return _Spans(self.effect[spans], self.covariance[spans], self.requests[spans])
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """Each arm's change at each split, all of shape (splits, arms)."""
+
+    change: Floats
+    error: Floats
+    p_value: Floats
+    known: NDArray[np.bool_]
 
 
 def drifts(cells: Cells, width: float = 1.0) -> tuple[Drift, ...]:
@@ -59,21 +74,25 @@ def drifts(cells: Cells, width: float = 1.0) -> tuple[Drift, ...]:
     rewards = within(cells)
     if not (np.isfinite(width) and width > 0):
         raise ValueError(f"width == {width}, must be the highest minus the lowest value, above 0")
-    arms = rewards.requests.shape[1]
+    epochs, arms = rewards.requests.shape
     variances = (rewards.squares.sum(axis=0) + width**2 / 4) / (rewards.freedom.sum(axis=0) + 1)
     variances = np.maximum(variances, 1e-4 * width**2)
-    best = [Drift(arm, 0.0, inf, 1.0, 0) for arm in range(arms)]
     firsts = _firsts(rewards)
     if not firsts:
-        return tuple(best)
-    spans = [span for first in firsts for span in (slice(first), slice(first, None))]
-    fitted = _fit(rewards, variances, spans)
-    for place, first in enumerate(firsts):
-        older, recent = fitted[2 * place], fitted[2 * place + 1]
-        for arm, found in enumerate(_compared(older, recent, len(rewards.requests) - first)):
-            if found.p_value < best[arm].p_value or best[arm].error == inf:
-                best[arm] = found
-    return tuple(best)
+        return tuple(Drift(arm, 0.0, inf, 1.0, 0) for arm in range(arms))
+    fitted = _fit(
+        rewards, variances, [span for first in firsts for span in (slice(first), slice(first, None))]
+    )
+    found = _compared(older=fitted.every(slice(0, None, 2)), recent=fitted.every(slice(1, None, 2)))
+    clearest = np.where(found.known, found.p_value, inf).argmin(axis=0).tolist()
+    return tuple(_drift(found, arm, split, epochs - firsts[split]) for arm, split in enumerate(clearest))
+
+
+def _drift(found: _Changes, arm: int, split: int, recent_epochs: int) -> Drift:
+    if not found.known[split, arm]:
+        return Drift(arm, 0.0, inf, 1.0, recent_epochs)
+    change, error, p_value = (each[split, arm] for each in (found.change, found.error, found.p_value))
+    return Drift(arm, float(change), float(error), float(p_value), recent_epochs)
 
 
 def _firsts(rewards: Within) -> list[int]:
@@ -84,7 +103,7 @@ def _firsts(rewards: Within) -> list[int]:
     return [first for first in firsts if 0 < first < volume.size]
 
 
-def _fit(rewards: Within, variances: Floats, spans: list[slice]) -> list[_Span]:
+def _fit(rewards: Within, variances: Floats, spans: list[slice]) -> _Spans:
     """Weighted least squares of arm effects in each span: weights n / v, a free base in every epoch.
 
     L = sum_e (diag w_e - w_e w_e' / W_e), effects L^+ b with covariance L^+; all spans in one decomposition.
@@ -93,36 +112,28 @@ def _fit(rewards: Within, variances: Floats, spans: list[slice]) -> list[_Span]:
     all_arms = np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
     halved = weights / np.sqrt(all_arms)
     alone = values - weights * (values.sum(axis=1, keepdims=True) / all_arms)
-    information = np.stack(
-        [np.diag(weights[span].sum(axis=0)) - halved[span].T @ halved[span] for span in spans]
-    )
+    requests = np.stack([rewards.requests[span].sum(axis=0) for span in spans])
+    response = np.stack([alone[span].sum(axis=0) for span in spans])
+    shared = np.stack([halved[span].T @ halved[span] for span in spans])
+    information = (requests / variances)[:, :, None] * np.eye(variances.size) - shared
     own, vectors = np.linalg.eigh(information)
     known = own > 1e-10 * np.maximum(own[:, -1:], 1e-300)
     inverse = np.where(known, 1 / np.where(known, own, 1.0), 0.0)
     covariance = (vectors * inverse[:, None, :]) @ vectors.transpose(0, 2, 1)
-    return [
-        _Span(spread @ alone[span].sum(axis=0), spread, rewards.requests[span].sum(axis=0))
-        for spread, span in zip(covariance, spans, strict=True)
-    ]
+    return _Spans((covariance @ response[:, :, None])[:, :, 0], covariance, requests)
 
 
-def _compared(older: _Span, recent: _Span, recent_epochs: int) -> list[Drift]:
+def _compared(older: _Spans, recent: _Spans) -> _Changes:
     """Each arm against the others that both spans know well enough, weighted by their smaller volume."""
     fewest = np.minimum(older.requests, recent.requests)
-    arms = fewest.size
-    others = np.tile(np.where(fewest >= FEWEST, fewest, 0.0), (arms, 1))
-    np.fill_diagonal(others, 0.0)
-    total = others.sum(axis=1)
-    known = (fewest >= FEWEST) & (total > 0)
-    contrasts = np.eye(arms) - others / np.where(total > 0, total, 1.0)[:, None]
-    change = contrasts @ (recent.effect - older.effect)
-    variance = np.einsum("ki,ij,kj->k", contrasts, recent.covariance + older.covariance, contrasts)
+    arms = fewest.shape[1]
+    weighty = np.where(fewest >= FEWEST, fewest, 0.0)
+    others = weighty[:, None, :] * (1 - np.eye(arms))
+    total = others.sum(axis=2)
+    contrasts = np.eye(arms) - others / np.where(total > 0, total, 1.0)[:, :, None]
+    change = (contrasts @ (recent.effect - older.effect)[:, :, None])[:, :, 0]
+    variance = np.vecdot(contrasts @ (recent.covariance + older.covariance), contrasts)
     error = np.sqrt(np.maximum(variance, 0.0))
     z = np.abs(change) / np.where(error > 0, error, 1.0)
     p_values = np.where(error > 0, np.minimum(1.0, 2 * ndtr(-z) * arms * len(RECENT)), 1.0)
-    return [
-        Drift(arm, float(change[arm]), float(error[arm]), float(p_values[arm]), recent_epochs)
-        if known[arm]
-        else Drift(arm, 0.0, inf, 1.0, recent_epochs)
-        for arm in range(arms)
-    ]
+    return _Changes(change, error, p_values, (fewest >= FEWEST) & (total > 0))

@@ -25,6 +25,7 @@ from bandit.score_draws import blocks
 
 Kind = Literal["reward_per_cost", "reward", "cheapest_non_inferior", "net_value", "budget"]
 DRAWS = 4_096
+LEAST = float(np.finfo(np.float64).min)
 _NEED_FLOOR = ("reward_per_cost", "cheapest_non_inferior")
 
 
@@ -102,24 +103,23 @@ def chance_best(
 
     A draw in which no arm is good enough elects the control, if it is live, as that is served elsewhere too.
     """
-    chance, count = np.zeros(live.size), 0
+    best = []
     for drawn in blocks(contrasts, costs, generator, draws):
         scored = scores(objective, drawn.rewards, drawn.costs_usd, control)
         if live[control]:
-            scored[:, control] = np.maximum(scored[:, control], np.finfo(np.float64).min)
-        chance[live] += best_of_draws(scored if live.all() else scored[:, live])
-        count += 1
-    return chance / count
+            np.maximum(scored[:, control], LEAST, out=scored[:, control])
+        best.append(best_of_draws(scored if live.all() else scored[:, live]))
+    chance = np.zeros(live.size)
+    chance[live] = sum(best) / len(best)
+    return chance
 
 
 def _good_enough(objective: Objective, rewards: Floats, control: int) -> NDArray[np.bool_]:
     """Whether an arm's reward reaches the absolute floor and the one relative to the control's draw."""
-    floor = np.full((rewards.shape[0], 1), -np.inf)
-    if objective.reward_margin is not None:
-        floor = rewards[:, control, None] - objective.reward_margin
-    if objective.min_reward is not None:
-        floor = np.maximum(floor, objective.min_reward)
-    return rewards >= floor
+    least = -np.inf if objective.min_reward is None else objective.min_reward
+    if objective.reward_margin is None:
+        return rewards >= least
+    return rewards >= np.maximum(rewards[:, control, None] - objective.reward_margin, least)
 
 
 def _reward_per_cost(
@@ -132,7 +132,8 @@ def _reward_per_cost(
     """
     possible = np.clip(rewards, objective.low, objective.high)
     ratio = possible / costs_usd
-    last = (possible - objective.high) / objective.width
+    last = possible - objective.high
+    last /= objective.width
     if objective.low < 0:
         last += np.minimum(ratio.min(axis=1, keepdims=True), 0)
     return np.where(good, ratio, last)

@@ -7,6 +7,7 @@ and what other experiments found about the same pair of models (bandit.pooling).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,6 +29,14 @@ class Prior:
     """Precision times mean; shape (arms,)."""
     level: float
     """Reward to which the contrasts add before any request came in."""
+
+    @cached_property
+    def least_precision(self) -> float:
+        """Smallest eigenvalue of the precision; arms believed in independently need no decomposition."""
+        own = np.diag(self.precision)
+        if np.count_nonzero(self.precision) == own.size:
+            return float(own.min())
+        return float(np.linalg.eigvalsh(self.precision)[0])
 
     @classmethod
     def vague(cls, arms: int, sd: float, level: float) -> "Prior":

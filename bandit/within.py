@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandit.cells import SIZE, Cells, Floats, Z
+from bandit.cells import Cells, Floats, Z
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ def within(cells: Cells, component: Z = Z.TOTAL) -> Within:
 
     With one request per unit these are the usual sum of squares and n - 1.
     """
-    columns = [_at(0, 0), _at(0, Z.REQUESTS), _at(0, component), _at(component, component)]
-    columns += [_at(Z.REQUESTS, component), _at(Z.REQUESTS, Z.REQUESTS)]
-    epochs, arms = cells.sums.shape[:2]
-    gathered = cells.sums.reshape(-1, SIZE * SIZE).take(columns, axis=1)
-    units, requests, totals, yy, xy, xx = gathered.T.reshape(6, epochs, arms)
+    places = (
+        (Z.UNIT, Z.UNIT), (Z.UNIT, Z.REQUESTS), (Z.UNIT, component),
+        (component, component), (Z.REQUESTS, component), (Z.REQUESTS, Z.REQUESTS),
+    )  # fmt: skip
+    units, requests, totals, yy, xy, xx = (cells.product(*place).copy() for place in places)
     ratio = totals / np.maximum(requests, 1.0)
     squares = np.maximum(yy - ratio * (2 * xy - ratio * xx), 0.0)
     freedom = requests * (1 - 1 / np.maximum(units, 1.0))
@@ -50,7 +50,3 @@ def pooled_variance(of: Within, width: float) -> float:
         raise ValueError(f"width == {width}, must be the highest minus the lowest value, above 0")
     plugged = (of.squares.sum() + width**2 / 4) / (of.freedom.sum() + 1)
     return float(max(plugged, 1e-4 * width**2))
-
-
-def _at(row: int, column: int) -> int:
-    return row * SIZE + column

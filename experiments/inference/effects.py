@@ -67,14 +67,15 @@ def mean_differences(
     with the within-epoch variance s_k^2 pooled over epochs.
     """
     pairs = Pairs.of(cells, against, arms, smallest=1)
-    total = pairs.moment(Z.UNIT, Z.TOTAL)
-    mean = total / pairs.divisor
-    within = (pairs.moment(Z.TOTAL, Z.TOTAL) - total * mean).sum(axis=-1) / np.maximum(pairs.freedom, 1.0)
-    variance = np.maximum(within, _floor(pairs, width, null))
-    weights = pairs.kept / (variance[..., None] / pairs.divisor).sum(axis=0)
+    total, freedom = pairs.moment(Z.UNIT, Z.TOTAL), pairs.freedom
+    mean = total / pairs.n
+    squares = pairs.moment(Z.TOTAL, Z.TOTAL) - total * mean
+    within = pairs.sums(squares, pairs.kept) / np.maximum(freedom, 1.0)
+    weights = pairs.precision(np.maximum(within, _floor(pairs, width, null)))
     information = weights.sum(axis=-1)
-    value = (weights * (mean[1] - mean[0])).sum(axis=-1) / np.maximum(information, SMALLEST_MEAN)
-    return _estimates(value, information, pairs.freedom.min(axis=0) >= SMALLEST_FREEDOM)
+    change = np.vecdot(weights, mean[pairs.arms] - mean[against])
+    value = change / np.maximum(information, SMALLEST_MEAN)
+    return _estimates(value, information, freedom.min(axis=0) >= SMALLEST_FREEDOM)
 
 
 def rate_differences(
@@ -101,8 +102,7 @@ def log_ratios(
     ratios = _ratios(pairs, numerator, denominator, floor, relative=True)
     known = pairs.units.min(axis=0) >= SMALLEST_RATIO_UNITS
     if numerator is Z.TOTAL:
-        total = pairs.moment(Z.UNIT, Z.TOTAL).sum(axis=-1)
-        squares = pairs.moment(Z.TOTAL, Z.TOTAL).sum(axis=-1)
+        total, squares = pairs.counted(Z.UNIT, Z.TOTAL), pairs.counted(Z.TOTAL, Z.TOTAL)
         known &= ((total > 0) & (squares > 0) & (total**2 >= FEWEST_REWARDED * squares)).all(axis=0)
     value = np.maximum(ratios.value, SMALLEST_MEAN)
     information = 1 / (ratios.variance / value**2).sum(axis=0)
@@ -125,19 +125,19 @@ def _ratios(pairs: Pairs, numerator: Z, denominator: Z, floor: Floats, relative:
 
     `floor` is the least u_k; `relative` measures it against the ratio itself, as log ratios need.
     """
-    parts = _Parts.of(pairs, numerator, denominator)
-    noise = parts.noise(pairs.n / np.maximum(pairs.freedom, 1.0)[..., None])
-    weights = pairs.n.sum(axis=0)
+    parts, against, arms = _Parts.of(pairs, numerator, denominator), pairs.against, pairs.arms
+    noise = parts.noise(pairs.kept * pairs.n[arms], pairs.kept * pairs.n[against]).over(pairs.freedom)
+    weights = pairs.kept * (pairs.n[against] + pairs.n[arms])
     for _ in range(2):
         means = parts.means(weights)
         scale = np.maximum(means.ratio, SMALLEST_MEAN) ** 2 if relative else 1.0
-        unit = np.maximum(noise.influence(means) / scale, floor)
-        weights = pairs.kept / (unit[..., None] / pairs.divisor).sum(axis=0)
+        weights = pairs.precision(np.maximum(noise.influence(means) / scale, floor))
     means = parts.means(weights)
     scale = np.maximum(means.ratio, SMALLEST_MEAN) ** 2 if relative else 1.0
     squared = (weights / np.maximum(weights.sum(axis=-1, keepdims=True), SMALLEST_MEAN)) ** 2
-    seen = parts.noise(squared / np.maximum(pairs.divisor - 1, 1.0)).influence(means)
-    smallest = floor * scale * (squared / pairs.divisor).sum(axis=-1)
+    less_one = np.maximum(pairs.n - 1, 1.0)
+    seen = parts.noise(squared / less_one[arms], squared / less_one[against]).influence(means)
+    smallest = floor * scale * pairs.sums(1 / pairs.n, squared)
     known = squared.any(axis=-1)
     return _Ratios(means.ratio, np.where(known, np.maximum(seen, smallest), 1.0))
 
@@ -158,6 +158,11 @@ class _Noise:
     denominator: Floats
     covariance: Floats
 
+    def over(self, freedom: Floats) -> "_Noise":
+        """Mean variances, from sums of squares with these degrees of freedom."""
+        divisor = np.maximum(freedom, 1.0)
+        return _Noise(self.numerator / divisor, self.denominator / divisor, self.covariance / divisor)
+
     def influence(self, means: _Means) -> Floats:
         """The same sum of the variance of a unit's influence on the ratio."""
         ratio = means.ratio
@@ -168,8 +173,9 @@ class _Noise:
 
 @dataclass(frozen=True)
 class _Parts:
-    """Per-epoch means, variances (divided by n) and covariance of a ratio's two components."""
+    """Per-epoch means, variances (divided by n) and covariance of a ratio's two components, of every arm."""
 
+    pairs: Pairs
     numerator: Floats
     denominator: Floats
     numerator_variance: Floats
@@ -178,28 +184,29 @@ class _Parts:
 
     @classmethod
     def of(cls, pairs: Pairs, numerator: Z, denominator: Z) -> "_Parts":
-        top = pairs.moment(Z.UNIT, numerator) / pairs.divisor
-        bottom = pairs.moment(Z.UNIT, denominator) / pairs.divisor
+        top = pairs.moment(Z.UNIT, numerator) / pairs.n
+        bottom = pairs.moment(Z.UNIT, denominator) / pairs.n
         return cls(
+            pairs,
             top,
             bottom,
-            pairs.moment(numerator, numerator) / pairs.divisor - top**2,
-            pairs.moment(denominator, denominator) / pairs.divisor - bottom**2,
-            pairs.moment(numerator, denominator) / pairs.divisor - top * bottom,
+            pairs.moment(numerator, numerator) / pairs.n - top**2,
+            pairs.moment(denominator, denominator) / pairs.n - bottom**2,
+            pairs.moment(numerator, denominator) / pairs.n - top * bottom,
         )
 
     def means(self, weights: Floats) -> _Means:
-        """Ratios of means under weights of shape (candidates, epochs)."""
+        """Ratios of means under weights common to both arms of a pair."""
         total = np.maximum(weights.sum(axis=-1), SMALLEST_MEAN)
-        bottom = np.maximum(np.vecdot(self.denominator, weights) / total, SMALLEST_MEAN)
-        return _Means(np.vecdot(self.numerator, weights) / total / bottom, bottom)
+        bottom = np.maximum(self.pairs.sums(self.denominator, weights) / total, SMALLEST_MEAN)
+        return _Means(self.pairs.sums(self.numerator, weights) / total / bottom, bottom)
 
-    def noise(self, weights: Floats) -> _Noise:
-        """Sums of the variances under weights of shape (2, candidates, epochs)."""
+    def noise(self, weights: Floats, of_against: Floats) -> _Noise:
+        """Sums of the variances under weights of each arm's own."""
         return _Noise(
-            np.vecdot(self.numerator_variance, weights),
-            np.vecdot(self.denominator_variance, weights),
-            np.vecdot(self.covariance, weights),
+            self.pairs.sums(self.numerator_variance, weights, of_against),
+            self.pairs.sums(self.denominator_variance, weights, of_against),
+            self.pairs.sums(self.covariance, weights, of_against),
         )
 
 
@@ -219,7 +226,7 @@ def arm_mean(cells: Cells, arm: int, width: float = 1.0) -> Estimate:
 
 def _floor(pairs: Pairs, width: float, null: Boundary | None) -> Floats:
     """The least variance of a unit, shape (2, candidates)."""
-    floor = np.full(pairs.units.shape, VARIANCE_FLOOR * width**2)
+    floor = np.full((2, pairs.arms.size), VARIANCE_FLOOR * width**2)
     return floor if null is None else np.maximum(floor, _null_variance(pairs, null))
 
 
@@ -229,15 +236,13 @@ def _null_variance(pairs: Pairs, null: Boundary) -> Floats:
     The rate of the arm compared against is pooled from both arms under the null, with one more event on
     either side. A unit of several requests counts as one event for all of them, the most it can vary.
     """
-    requests = pairs.moment(Z.UNIT, Z.REQUESTS).sum(axis=-1)
-    events = (pairs.moment(Z.UNIT, Z.TOTAL).sum(axis=-1) - null.low * requests) / null.width
+    requests = pairs.counted(Z.UNIT, Z.REQUESTS)
+    events = (pairs.counted(Z.UNIT, Z.TOTAL) - null.low * requests) / null.width
     shift = null.difference / null.width
     pooled = (events.sum(axis=0) + 1 - shift * requests[1]) / (requests.sum(axis=0) + 2)
     rate = np.clip(pooled, max(0.0, -shift), min(1.0, 1.0 - shift))
     rates = np.stack([rate, rate + shift])
-    together = (
-        pairs.moment(Z.REQUESTS, Z.REQUESTS).sum(axis=-1) * pairs.units / np.maximum(requests, 1.0) ** 2
-    )
+    together = pairs.counted(Z.REQUESTS, Z.REQUESTS) * pairs.units / np.maximum(requests, 1.0) ** 2
     variance: Floats = rates * (1 - rates) * null.width**2 * together
     return variance
 

@@ -1,4 +1,4 @@
-"""Pairs: the moments of several arms beside those of the arm they are compared with."""
+"""Pairs: arms beside the arm that they are compared with, and the epochs that count for each pair."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,40 +11,55 @@ from bandit.cells import Cells, Floats, Z
 
 @dataclass(frozen=True)
 class Pairs:
-    """One metric's cells, arranged as (2, arms, epochs): first the arm compared against, then the other.
+    """One metric's cells and the pairs of arms that read them.
 
-    An epoch counts for a pair only where both arms have enough units; elsewhere every moment is zero.
+    An epoch counts for a pair only where both arms have enough units. What is known of a cell by itself has the
+    shape (all arms, epochs), so that the arm in every pair is worked out once; sums over the epochs that count
+    have the shape (2, arms), first the arm compared against, then the other.
     """
 
     cells: Cells
-    rows: NDArray[np.intp]
-    """Arms of the cells; shape (2, arms)."""
-    kept: NDArray[np.bool_]
-    """Which epochs count; shape (arms, epochs)."""
+    against: int
+    arms: NDArray[np.intp]
+    kept: Floats
+    """One where an epoch counts for a pair, else zero; shape (arms, epochs)."""
     n: Floats
-    divisor: Floats
-    """`n`, or one where an epoch does not count."""
+    """Units of a cell, or one where it has none; shape (all arms, epochs)."""
 
     @classmethod
     def of(cls, cells: Cells, against: int, arms: Sequence[int], smallest: int) -> "Pairs":
         """Pairs of `against` with each of `arms`, in epochs where both have `smallest` units."""
-        rows = np.stack([np.full(len(arms), against, dtype=np.intp), np.array(arms, dtype=np.intp)])
-        n = cells.by_arm(Z.UNIT, Z.UNIT)[rows]
-        kept: NDArray[np.bool_] = np.all(n >= smallest, axis=0)
-        return cls(cells, rows, kept, n * kept, np.where(kept, n, 1.0))
+        n, others = cells.by_arm(Z.UNIT, Z.UNIT), np.array(arms, dtype=np.intp)
+        enough = n >= smallest
+        kept = (enough[against] & enough[others]).astype(np.float64)
+        return cls(cells, against, others, kept, np.where(n > 0, n, 1.0))
 
     def moment(self, one: Z, other: Z) -> Floats:
-        """Sums of the product of two components; shape (2, arms, epochs)."""
-        sums: Floats = self.cells.by_arm(one, other)[self.rows] * self.kept
-        return sums
+        """Sums of the product of two components over the units of each cell; shape (all arms, epochs)."""
+        return self.cells.by_arm(one, other)
+
+    def sums(self, values: Floats, weights: Floats, of_against: Floats | None = None) -> Floats:
+        """Sums of values under weights of the epochs; of the arm compared against under its own ones, if given."""
+        first = weights if of_against is None else of_against
+        return np.stack([np.vecdot(values[self.against], first), np.vecdot(values[self.arms], weights)])
+
+    def counted(self, one: Z, other: Z) -> Floats:
+        """A moment over the epochs that count; shape (2, arms)."""
+        return self.sums(self.moment(one, other), self.kept)
+
+    def precision(self, variance: Floats) -> Floats:
+        """1 / (u_a / n_ea + u_b / n_eb), where units have the variances u of shape (2, arms); zero in other epochs."""
+        first, second = variance[:, :, None]
+        weights: Floats = self.kept / (first / self.n[self.against] + second / self.n[self.arms])
+        return weights
 
     @property
     def units(self) -> Floats:
         """Units that count; shape (2, arms)."""
-        return np.asarray(self.n.sum(axis=-1), dtype=np.float64)
+        return self.sums(self.n, self.kept)
 
     @property
     def freedom(self) -> Floats:
         """Degrees of freedom of a variance within epochs; shape (2, arms)."""
-        spent: Floats = np.asarray(self.kept.sum(axis=-1), dtype=np.float64)
+        spent: Floats = self.kept.sum(axis=-1)
         return self.units - spent
