@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,9 @@ class Evidence:
     @cached_property
     def shares(self) -> Floats:
         """Frozen shares; shape (epochs, arms)."""
-        return np.array([epoch.shares for epoch in self.epochs]).reshape(len(self.epochs), self.arms)
+        every = chain.from_iterable(epoch.shares for epoch in self.epochs)
+        shares = np.fromiter(every, dtype=np.float64, count=len(self.epochs) * self.arms)
+        return shares.reshape(len(self.epochs), self.arms)
 
     @property
     def arms(self) -> int:
@@ -128,9 +131,13 @@ class Evidence:
         Where outcomes of calls come in by feedback, failures may be reported before successes, so an epoch
         is taken in only once nearly every unit of each arm has its call.
         """
-        ended = self.closed_at_ms <= now_ms - CALL_WINDOW_MS
-        known = self.counts["called"] - self.counts["recovered"] >= SETTLED_CALLS * self.counts["assigned"]
-        return self.where(self.final(definition, now_ms) | (ended & known.all(axis=1)))
+        settled = self.final(definition, now_ms)
+        young = np.flatnonzero(~settled & (self.closed_at_ms <= now_ms - CALL_WINDOW_MS))
+        called, recovered, assigned = (
+            self.counts[kind][young] for kind in ("called", "recovered", "assigned")
+        )
+        settled[young] = (called - recovered >= SETTLED_CALLS * assigned).all(axis=1)
+        return self.where(settled)
 
     def arrived(self, definition: Experiment, now_ms: int) -> "Evidence":
         """All epochs with what arrived so far; in open windows silence is pending, not an answer."""

@@ -226,7 +226,7 @@ def arm_mean(cells: Cells, arm: int, width: float = 1.0) -> Estimate:
 
 def _floor(pairs: Pairs, width: float, null: Boundary | None) -> Floats:
     """The least variance of a unit, shape (2, candidates)."""
-    floor = np.full((2, pairs.arms.size), VARIANCE_FLOOR * width**2)
+    floor = np.full((2, len(pairs.kept)), VARIANCE_FLOOR * width**2)
     return floor if null is None else np.maximum(floor, _null_variance(pairs, null))
 
 

@@ -20,7 +20,8 @@ class Pairs:
 
     cells: Cells
     against: int
-    arms: NDArray[np.intp]
+    arms: NDArray[np.intp] | slice
+    """Of the others; a slice where they stand side by side, as rows are then read in place."""
     kept: Floats
     """One where an epoch counts for a pair, else zero; shape (arms, epochs)."""
     n: Floats
@@ -29,7 +30,8 @@ class Pairs:
     @classmethod
     def of(cls, cells: Cells, against: int, arms: Sequence[int], smallest: int) -> "Pairs":
         """Pairs of `against` with each of `arms`, in epochs where both have `smallest` units."""
-        n, others = cells.by_arm(Z.UNIT, Z.UNIT), np.array(arms, dtype=np.intp)
+        n, side_by_side = cells.by_arm(Z.UNIT, Z.UNIT), isinstance(arms, range) and arms.step == 1
+        others = slice(arms[0], arms[-1] + 1) if side_by_side and arms else np.array(arms, dtype=np.intp)
         enough = n >= smallest
         kept = (enough[against] & enough[others]).astype(np.float64)
         return cls(cells, against, others, kept, np.where(n > 0, n, 1.0))
@@ -40,8 +42,10 @@ class Pairs:
 
     def sums(self, values: Floats, weights: Floats, of_against: Floats | None = None) -> Floats:
         """Sums of values under weights of the epochs; of the arm compared against under its own ones, if given."""
-        first = weights if of_against is None else of_against
-        return np.stack([np.vecdot(values[self.against], first), np.vecdot(values[self.arms], weights)])
+        both = np.empty((2, len(self.kept)))
+        np.vecdot(values[self.against], weights if of_against is None else of_against, out=both[0])
+        np.vecdot(values[self.arms], weights, out=both[1])
+        return both
 
     def counted(self, one: Z, other: Z) -> Floats:
         """A moment over the epochs that count; shape (2, arms)."""

@@ -6,7 +6,6 @@ epoch; cost and ratio tests only the epochs of the current price version.
 
 from collections.abc import Sequence as Series
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import exp, inf, log
 
 import numpy as np
@@ -169,7 +168,8 @@ def compare(
     found = _estimates(definition, evidence, arms, cost_series)
     later = settled if settled is not None else evidence
     guards = guard_effects(definition, evidence, later, arms, cost_series, level(definition))
-    plain = tuple(_tested(definition, each, guards[each.arm]) for each in found)
+    scales = _Scales.of(definition)
+    plain = tuple(_tested(definition, scales, each, guards[each.arm]) for each in found)
     if definition.decision.read_out != "strict":
         return plain
     rewards = evidence.metric(PRIMARY)
@@ -235,27 +235,43 @@ def _estimates(
     )
 
 
-@lru_cache(maxsize=256)
-def _sequence(alpha: float, size: float) -> Sequence:
-    """One for all candidates and looks: they are tuned alike."""
-    return Sequence(alpha, size)
+@dataclass(frozen=True, slots=True)
+class _Scales:
+    """The sequences of an experiment's tests; one of each for all candidates, as they are tuned alike."""
+
+    reward: Sequence
+    margin: Sequence
+    relative: Sequence
+    gain: Sequence
+    saving: Sequence
+
+    @classmethod
+    def of(cls, definition: Experiment) -> "_Scales":
+        alpha, of_gain = level(definition), gain_level(definition)
+        return cls(
+            reward=Sequence(alpha, definition.decision.mde),
+            margin=Sequence(alpha, definition.objective.reward_margin),
+            relative=Sequence(alpha, log(1 + RELATIVE_MDE)),
+            gain=Sequence(of_gain, gain_size(definition)),
+            saving=Sequence(of_gain, log(1 + RELATIVE_MDE)),
+        )
 
 
-def _tested(definition: Experiment, found: _Estimates, guardrails: tuple[GuardrailEffect, ...]) -> Comparison:
-    alpha, decision, objective = level(definition), definition.decision, definition.objective
-    plain, relative = _sequence(alpha, decision.mde), _sequence(alpha, log(1 + RELATIVE_MDE))
-    margin, of_gain = _sequence(alpha, objective.reward_margin), gain_level(definition)
-    superior, scale = found.superior, _sequence(of_gain, gain_size(definition))
-    saved = _sequence(of_gain, log(1 + RELATIVE_MDE))
+def _tested(
+    definition: Experiment, scales: _Scales, found: _Estimates, guardrails: tuple[GuardrailEffect, ...]
+) -> Comparison:
+    objective, smallest_saving = definition.objective, log(1 - definition.decision.min_saving)
+    relative, margin, scale, saved = scales.relative, scales.margin, scales.gain, scales.saving
+    superior, loss = found.superior, found.reward.minus(-objective.reward_margin)
     cost, per_cost = _effect(found.cost, relative), _effect(found.per_cost, relative)
-    not_worse, loss = margin.bounds(found.reward), found.reward.minus(-objective.reward_margin)
+    not_worse = margin.bounds(found.reward)
     gain, of_costs = scale.bounds(superior), [saved.bounds(each) for each in found.costs]
-    savings = [each.minus(log(1 - decision.min_saving)).reversed() for each in found.costs]
+    savings = [each.minus(smallest_saving).reversed() for each in found.costs]
     floor = (None, None) if objective.min_reward is None else margin.bounds(found.own_reward)
     return Comparison(
         arm=found.arm,
         candidate=definition.candidates[found.arm],
-        reward=_effect(found.reward, plain),
+        reward=_effect(found.reward, scales.reward),
         cost=cost,
         cost_per_request=cost if len(found.costs) == 1 else _effect(found.request_cost, relative),
         reward_per_cost=per_cost,
