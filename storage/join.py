@@ -205,13 +205,11 @@ def _put(book: Book, row: FeedbackRow, metric: str, value: float, current: Effec
     if row.idempotency_key is not None and book.seen_key(row.number, metric, row.idempotency_key):
         return FeedbackReply(FeedbackState.DUPLICATE, current.value if current else None)
     sent = Effect(value, row.order_at_ms, value_digest(value))
-    wins = current is None or (sent.order_at_ms, sent.digest) > (current.order_at_ms, current.digest)
     if current is None:
-        state = _APPLIED
-    elif current.value == value:
-        state = _DUPLICATE
+        wins, state = True, _APPLIED
     else:
-        state = FeedbackState.SUPERSEDED
+        wins = (sent.order_at_ms, sent.digest) > (current.order_at_ms, current.digest)
+        state = _DUPLICATE if current.value == value else FeedbackState.SUPERSEDED
     if wins:
         book.put_effect(row, metric, sent)
     if wins or state is not _DUPLICATE or row.idempotency_key is not None:
@@ -268,7 +266,7 @@ def _final(book: Book, unit: UnitRow, definition: Experiment, at_ms: int) -> boo
 
 
 def _new_unit(row: DecisionRow | CallRow | FeedbackRow) -> UnitRow:
-    return UnitRow(row.experiment_id, row.unit, row.epoch, row.arm, assigned_at_ms=row.number >> 22)
+    return UnitRow(row.experiment_id, row.unit, row.epoch, row.arm, row.number >> 22)
 
 
 def _move_outcome(book: Book, unit: UnitRow, before: Outcome, after: Outcome) -> None:

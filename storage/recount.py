@@ -17,7 +17,10 @@ def recounted(units: Iterable[UnitRow], definition: Experiment) -> list[CellRow]
 
 
 def add_all(cell: CellDelta, parts: Sequence[Contribution]) -> None:
-    """Add what some units bring to `cell`, column by column."""
+    """Add what some units bring to `cell`, column by column where they are many."""
+    if len(parts) == 1:
+        _add(cell, *parts[0])
+        return
     cell.counts = list(map(sum, zip(cell.counts, *[part.counts for part in parts], strict=True)))
     triangles: dict[str, list[Sequence[float]]] = {metric: [sums] for metric, sums in cell.moments.items()}
     for part in parts:
@@ -29,12 +32,16 @@ def add_all(cell: CellDelta, parts: Sequence[Contribution]) -> None:
 
 def merge(cell: CellDelta, delta: CellDelta) -> None:
     """Add `delta` to `cell`."""
-    cell.counts = list(map(add, cell.counts, delta.counts))
-    for metric, sums in delta.moments.items():
-        kept = cell.moments.get(metric)
-        cell.moments[metric] = list(map(add, kept, sums)) if kept else list(sums)
+    _add(cell, delta.counts, delta.moments)
     for index, requests in delta.latency.items():
         cell.latency[index] = cell.latency.get(index, 0) + requests
+
+
+def _add(cell: CellDelta, counts: Sequence[int], moments: Mapping[str, Sequence[float]]) -> None:
+    cell.counts = list(map(add, cell.counts, counts))
+    for metric, sums in moments.items():
+        kept = cell.moments.get(metric)
+        cell.moments[metric] = list(map(add, kept, sums)) if kept else list(sums)
 
 
 def cell_row(epoch: int, arm: int, cell: CellDelta) -> CellRow:

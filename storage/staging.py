@@ -105,24 +105,25 @@ class Staging:
 
     def definition(self, experiment_id: int) -> Experiment | None:
         """The experiment's definition, read once per transaction; there is no experiment 0."""
-        if experiment_id not in self._definitions:
-            self._definitions[experiment_id] = (
-                self._reads.definition(experiment_id) if experiment_id else None
-            )
-        return self._definitions[experiment_id]
+        found = self._definitions.get(experiment_id)
+        if found is None and experiment_id and experiment_id not in self._definitions:
+            found = self._definitions[experiment_id] = self._reads.definition(experiment_id)
+        return found
 
     def final(self, experiment_id: int, epoch: int, window_ms: int) -> bool:
         """Whether the epoch's cells are final, found out once per transaction."""
         key = (experiment_id, epoch)
-        if key not in self._final:
+        final = self._final.get(key)
+        if final is None:
             found = self._reads.epoch(experiment_id, epoch)
-            self._final[key] = found is None or found.mature(window_ms, self.now_ms)
-        return self._final[key]
+            final = self._final[key] = found is None or found.mature(window_ms, self.now_ms)
+        return final
 
     def unit(self, experiment_id: int, unit: bytes) -> UnitRow | None:
         """One unit row as this transaction sees it."""
         key = (experiment_id, unit)
-        return self.changed_units.get(key) or self._stored_unit(key)
+        changed = self.changed_units.get(key)
+        return self._stored_unit(key) if changed is None else changed
 
     def put_unit(self, row: UnitRow) -> None:
         """Write a unit row, new or replaced."""
@@ -133,9 +134,10 @@ class Staging:
         return ((self._stored_unit(key), row) for key, row in self.changed_units.items())
 
     def _stored_unit(self, key: tuple[int, bytes]) -> UnitRow | None:
-        if key not in self._units:
-            self._units[key] = self._reads.unit(*key)
-        return self._units[key]
+        if key in self._units:
+            return self._units[key]
+        stored = self._units[key] = self._reads.unit(*key)
+        return stored
 
     def insert_decision(self, row: DecisionRow) -> bool:
         """Append a decision and count it by task and reason; False if its number is there already."""
@@ -162,9 +164,10 @@ class Staging:
 
     def effects(self, number: int) -> dict[str, Effect]:
         """The values that count for a decision, by metric."""
-        if number not in self._effects:
-            self._effects[number] = self._reads.effects(number)
-        return self._effects[number]
+        found = self._effects.get(number)
+        if found is None:
+            found = self._effects[number] = self._reads.effects(number)
+        return found
 
     def put_effect(self, row: FeedbackRow, metric: str, effect: Effect) -> None:
         """Let this value count for (decision, metric) in place of any other."""
