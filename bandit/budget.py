@@ -143,7 +143,7 @@ class _Plan:
 
     def bounded(self, shares: Shares) -> Shares:
         """The split that would be served: raised to the floors, then lowered to the caps."""
-        return checked(capped(with_floor(shares, self.floors), self.caps))
+        return capped(with_floor(shares, self.floors), self.caps)
 
     def cost(self, shares: Shares) -> float:
         """What a split is planned to cost per request."""

@@ -18,15 +18,20 @@ def checked(shares: Floats) -> Shares:
     >>> checked(np.array([0.5, 0.5 + 1e-13])).sum() == 1
     np.True_
     """
-    if shares.ndim != 1 or shares.size == 0 or not np.isfinite(shares).all():
-        raise ValueError(f"shares == {shares.tolist()}, must be finite, one for each of at least one arm")
-    if shares.min() < -ROUNDING or abs(shares.sum() - 1) > ROUNDING:
-        raise ValueError(
-            f"shares == {shares.tolist()}, must be non-negative and sum to 1, not {shares.sum():.12g}"
-        )
+    one_each = shares.ndim == 1 and shares.size > 0
+    if not (one_each and shares.min() >= -ROUNDING and abs(shares.sum() - 1) <= ROUNDING):  # a NaN fails too
+        raise _no_split(shares)
     positive = np.maximum(shares, 0.0)
     result: Shares = positive / positive.sum()
     return result
+
+
+def _no_split(shares: Floats) -> ValueError:
+    if shares.ndim != 1 or shares.size == 0 or not np.isfinite(shares).all():
+        return ValueError(f"shares == {shares.tolist()}, must be finite, one for each of at least one arm")
+    return ValueError(
+        f"shares == {shares.tolist()}, must be non-negative and sum to 1, not {shares.sum():.12g}"
+    )
 
 
 def thompson(best: Floats) -> Shares:

@@ -43,13 +43,8 @@ class Evidence:
     """Latency histogram per epoch and arm."""
     degraded: tuple[int, ...]
     """Decisions per arm that were taken while degraded; no test reads them."""
-
-    @cached_property
-    def shares(self) -> Floats:
-        """Frozen shares; shape (epochs, arms)."""
-        every = chain.from_iterable(epoch.shares for epoch in self.epochs)
-        shares = np.fromiter(every, dtype=np.float64, count=len(self.epochs) * self.arms)
-        return shares.reshape(len(self.epochs), self.arms)
+    shares: Floats
+    """Frozen shares; shape (epochs, arms)."""
 
     @property
     def arms(self) -> int:
@@ -88,6 +83,7 @@ class Evidence:
             counts={name: counts[kept] for name, counts in self.counts.items()},
             cells={name: Cells(cells.sums[kept]) for name, cells in self.cells.items()},
             latency=tuple(self.latency[index] for index in kept),
+            shares=self.shares[kept],
         )
 
     def _span(self, span: slice) -> "Evidence":
@@ -98,6 +94,7 @@ class Evidence:
             counts={name: counts[span] for name, counts in self.counts.items()},
             cells={name: cells[span] for name, cells in self.cells.items()},
             latency=self.latency[span],
+            shares=self.shares[span],
         )
 
     @cached_property
@@ -205,4 +202,10 @@ def gather(epochs: Sequence[Epoch], rows: Sequence[CellRow], arms: int) -> Evide
         cells={metric: Cells.from_triangles(sums) for metric, sums in triangles.items()},
         latency=tuple(tuple(histograms) for histograms in latency),
         degraded=tuple(degraded),
+        shares=_shares(numbered, arms),
     )
+
+
+def _shares(epochs: Sequence[Epoch], arms: int) -> Floats:
+    every = chain.from_iterable(epoch.shares for epoch in epochs)
+    return np.fromiter(every, dtype=np.float64).reshape(len(epochs), arms)

@@ -210,18 +210,22 @@ class _Parts:
         )
 
 
-def arm_mean(cells: Cells, arm: int, width: float = 1.0) -> Estimate:
-    """Mean reward per request of one arm over its own epochs, for an absolute bound."""
-    sums = cells.arms(arm).pooled()[0]
-    n, requests, total = sums[Z.UNIT, Z.UNIT], sums[Z.UNIT, Z.REQUESTS], sums[Z.UNIT, Z.TOTAL]
+def arm_means(cells: Cells, arms: Series[int], width: float = 1.0) -> tuple[Estimate, ...]:
+    """Mean reward per request of each arm over its own epochs, for an absolute bound."""
+    pooled = cells.pooled()
+    return tuple(_mean(pooled[arm].tolist(), width) for arm in arms)
+
+
+def _mean(sums: list[list[float]], width: float) -> Estimate:
+    n, requests, total = sums[Z.UNIT][Z.UNIT], sums[Z.UNIT][Z.REQUESTS], sums[Z.UNIT][Z.TOTAL]
     if n <= SMALLEST_FREEDOM:
         return NOTHING_KNOWN
     mean = total / requests
     residual = (
-        sums[Z.TOTAL, Z.TOTAL] - 2 * mean * sums[Z.TOTAL, Z.REQUESTS] + mean**2 * sums[Z.REQUESTS, Z.REQUESTS]
+        sums[Z.TOTAL][Z.TOTAL] - 2 * mean * sums[Z.TOTAL][Z.REQUESTS] + mean**2 * sums[Z.REQUESTS][Z.REQUESTS]
     )
     variance = max(residual / (n - 1), VARIANCE_FLOOR * width**2) / (requests / n) ** 2
-    return Estimate(float(mean), float(n / variance))
+    return Estimate(mean, n / variance)
 
 
 def _floor(pairs: Pairs, width: float, null: Boundary | None) -> Floats:

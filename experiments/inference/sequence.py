@@ -14,6 +14,8 @@ from math import exp, expm1, inf, log, log1p, sqrt
 
 from scipy.special import erfcx, log_ndtr
 
+from experiments.evidence.record import record
+
 _LARGEST_EXPONENT = 700.0
 LEVELS = (1e-9, 0.4)
 """Levels that a sequence may have: beyond them `tau` is not positive, or rounding takes over."""
@@ -21,7 +23,7 @@ SIZES = (1e-13, 1e10)
 """Differences that a sequence may be tuned for; smaller ones no traffic can show."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Estimate:
     """An effect and its information; `information` 0 says that nothing is known yet."""
 

@@ -13,13 +13,14 @@ import numpy as np
 from bandit.cells import Cells, Z
 from experiments.definition.experiment import Experiment
 from experiments.evidence.evidence import Evidence
+from experiments.evidence.record import record
 from experiments.evidence.units import COST, PRIMARY
 from experiments.inference.cuped import adjusted
-from experiments.inference.effects import Boundary, arm_mean, differences, log_ratios, single_requests
+from experiments.inference.effects import Boundary, arm_means, differences, log_ratios, single_requests
 from experiments.inference.net_value import net_value_differences
 from experiments.inference.sequence import NOTHING_KNOWN, Estimate, Sequence
 from experiments.verdict.guards import GuardrailEffect, guard_effects
-from experiments.verdict.spending import Spending, spending
+from experiments.verdict.spending import Spending, spendings
 from experiments.verdict.strict import ExactReward, exact_reward
 
 RELATIVE_MDE = 0.10
@@ -28,7 +29,7 @@ LARGEST_LOG_E = 690.0
 """Beyond it an e-value is no float any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Effect:
     """An estimated difference with its confidence sequence (two-sided) and always-valid p at this look."""
 
@@ -46,7 +47,7 @@ class Effect:
 UNKNOWN = Effect(NOTHING_KNOWN, -inf, inf, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Comparison:
     """One candidate against the control."""
 
@@ -115,7 +116,7 @@ class Comparison:
         return min(self.log_e_not_worse, gain, within)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Estimates:
     """The estimates behind one candidate's tests."""
 
@@ -219,6 +220,10 @@ def _estimates(
     if objective.needs_cost:
         per_cost = log_ratios(current.joint, 0, arms, Z.TOTAL, Z.COST)
     superior = _superior(definition, current, arms, plain, per_cost)
+    own = (NOTHING_KNOWN,) * len(arms)
+    if objective.min_reward is not None:
+        own = arm_means(rewards, arms, reward.width)
+    spent = spendings(definition, current, arms, level(definition))
     return tuple(
         _Estimates(
             arm,
@@ -228,8 +233,8 @@ def _estimates(
             per_request[index],
             per_cost[index],
             superior[index],
-            NOTHING_KNOWN if objective.min_reward is None else arm_mean(rewards, arm, reward.width),
-            spending(definition, current, arm, level(definition)),
+            own[index],
+            spent[index],
         )
         for index, arm in enumerate(arms)
     )

@@ -7,7 +7,6 @@ reward window is; both are confidence sequences over looks, each at its own leve
 
 from collections.abc import Mapping
 from collections.abc import Sequence as Series
-from dataclasses import dataclass
 from math import inf
 
 import numpy as np
@@ -16,6 +15,7 @@ from bandit.cells import Cells, Z
 from experiments.definition.experiment import Experiment
 from experiments.definition.guardrail import FEEDBACK_RATE, Guardrail
 from experiments.evidence.evidence import Evidence
+from experiments.evidence.record import record
 from experiments.evidence.units import COST, ERROR
 from experiments.evidence.volume import rarer
 from experiments.inference.effects import Boundary, differences, log_ratios
@@ -28,7 +28,7 @@ RARE_OUTCOMES = 20
 """Units, in effect, that a mean must rest on at either end of its range before its own variance is believed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class GuardrailEffect:
     """One guardrail of one candidate: the effect, and where it stands against its bound.
 

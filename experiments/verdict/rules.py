@@ -4,11 +4,11 @@ Promotion is an intersection-union test (Berger 1982): every rule must hold, eac
 further correction is due.
 """
 
-from dataclasses import dataclass
 from math import inf, log
 from typing import Literal
 
 from experiments.definition.experiment import Experiment
+from experiments.evidence.record import record
 from experiments.evidence.volume import Volume
 from experiments.inference.sequence import Sequence
 from experiments.verdict.comparison import RELATIVE_MDE, Comparison, gain_level, gain_size, level, relative
@@ -27,7 +27,7 @@ NO_HARM = ("gain", "budget", "served")
 """Rules that a candidate may fail and keep its traffic."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Rule:
     """One condition: where it stands, and the figures that say so."""
 
@@ -36,7 +36,7 @@ class Rule:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Candidacy:
     """One candidate's comparison with the control and the rules that follow from it."""
 
@@ -102,9 +102,8 @@ def candidacy(definition: Experiment, comparison: Comparison, volume: Volume) ->
 
 def _data(definition: Experiment, comparison: Comparison, volume: Volume) -> Rule:
     """Enough units for the asymptotics, and enough of the rarer outcomes."""
-    least, arms = _fewest(definition), (0, comparison.arm)
-    units = min(volume.units[arm] for arm in arms)
-    rare = min(volume.rarer[arm] for arm in arms)
+    least, arm = _fewest(definition), comparison.arm
+    units, rare = min(volume.units[0], volume.units[arm]), min(volume.rarer[0], volume.rarer[arm])
     if units < least:
         return Rule("data", "open", f"{units:.0f} units with a reward in the smaller arm; {least} are needed")
     if rare < RARE_OUTCOMES and comparison.exact is None:

@@ -5,12 +5,13 @@ everything to one. So the bound is one more condition of promotion, and breaking
 in the mixture.
 """
 
+from collections.abc import Sequence as Series
 from dataclasses import dataclass
 
 from experiments.definition.experiment import Experiment
 from experiments.evidence.evidence import Evidence
 from experiments.evidence.units import COST
-from experiments.inference.effects import arm_mean
+from experiments.inference.effects import arm_means
 from experiments.inference.sequence import Estimate, Sequence
 
 RELATIVE_SIZE = 0.10
@@ -40,14 +41,23 @@ class Spending:
         return self.lower > 1
 
 
-def spending(definition: Experiment, current: Evidence, arm: int, alpha: float) -> Spending | None:
-    """The candidate's spending under the prices in force; None for other objectives."""
+def spendings(
+    definition: Experiment, current: Evidence, arms: Series[int], alpha: float
+) -> tuple[Spending | None, ...]:
+    """Each candidate's spending under the prices in force; None for other objectives."""
     budget_usd = definition.objective.budget_usd
     if budget_usd is None:
-        return None
-    found = arm_mean(current.metric(COST), arm, budget_usd)
-    mean = Estimate(found.value / budget_usd, found.information * budget_usd**2)
-    sequence, below = Sequence(alpha, RELATIVE_SIZE), mean.minus(1.0).reversed()
+        return (None,) * len(arms)
+    sequence = Sequence(alpha, RELATIVE_SIZE)
+    means = arm_means(current.metric(COST), arms, budget_usd)
+    return tuple(
+        _judged(Estimate(mean.value / budget_usd, mean.information * budget_usd**2), sequence)
+        for mean in means
+    )
+
+
+def _judged(mean: Estimate, sequence: Sequence) -> Spending:
+    below = mean.minus(1.0).reversed()
     return Spending(
         mean,
         sequence.upper(mean),

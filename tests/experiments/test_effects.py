@@ -11,7 +11,7 @@ from scipy.stats import norm, ttest_ind
 from bandit.cells import Cells, Z
 from experiments.inference.effects import (
     Boundary,
-    arm_mean,
+    arm_means,
     differences,
     log_ratios,
     mean_differences,
@@ -124,7 +124,7 @@ def test_the_error_of_reward_per_request_is_that_of_repeated_experiments():
 def test_one_arms_mean_is_the_sample_mean():
     """The absolute floor is tested against an ordinary mean and its standard error."""
     rewards = np.random.default_rng(6).random(200)
-    found = arm_mean(cells_of([[units(rewards[:120])], [units(rewards[120:])]]), 0)
+    (found,) = arm_means(cells_of([[units(rewards[:120])], [units(rewards[120:])]]), [0])
     assert found.value == pytest.approx(rewards.mean(), rel=1e-12)
     assert found.standard_error == pytest.approx(rewards.std(ddof=1) / sqrt(200), rel=1e-9)
 

@@ -12,7 +12,7 @@ from evaluation.calibration.serving import serve
 from experiments.planning.expectations import expectations
 from experiments.planning.power import plan
 from experiments.verdict.next_shares import next_shares
-from experiments.verdict.spending import spending
+from experiments.verdict.spending import spendings
 from tests.experiments.looks import Arm, Trial, experiment
 
 DEAR = Arm(500, 400, 0.010)
@@ -157,7 +157,8 @@ def _ever_kept(definition, evidence, seen):
         cells[:, 1] = 0
         cells[0, 1] = sums
         known = replace(evidence, cells={**evidence.cells, "cost_usd": Cells(cells)})
-        if spending(definition, known, 1, 0.05).kept:
+        (spent,) = spendings(definition, known, [1], 0.05)
+        if spent.kept:
             return True
     return False
 
