@@ -126,7 +126,8 @@ class _Scorer:
 
     def best(self, price: float, draws: int | None = None) -> Floats:
         """P(best) at this lambda."""
-        scored = self.drawn.rewards[:draws] - price * self.drawn.costs_usd[:draws]
+        scored = price * self.drawn.costs_usd[:draws]
+        np.subtract(self.drawn.rewards[:draws], scored, out=scored)
         chance = np.zeros(self.live.size)
         chance[self.live] = best_of_draws(scored if self.live.all() else scored[:, self.live])
         return chance
@@ -184,8 +185,12 @@ def _mixture(plan: _Plan, dear: Shares, cheap: Shares) -> Shares:
 
 
 def _scaled(drawn: JointDraws, settings: Allocation, budget_usd: float) -> JointDraws:
-    objective = settings.objective
-    return JointDraws((drawn.rewards - objective.low) / objective.width, drawn.costs_usd / budget_usd)
+    """The draws as `_Scorer` reads them, changed in place: nobody else has them."""
+    rewards, costs_usd = drawn.rewards, drawn.costs_usd
+    rewards -= settings.objective.low
+    rewards /= settings.objective.width
+    costs_usd /= budget_usd
+    return drawn
 
 
 def _floors(prices: Floats, live: NDArray[np.bool_], phi: float, total: float) -> Floats:

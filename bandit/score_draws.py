@@ -31,7 +31,7 @@ def blocks(
 ) -> Iterator[JointDraws]:
     """At least `draws` joint draws from the posteriors, 512 at a time."""
     arms = rewards.mean.size
-    for _ in range(max(1, -(-draws // BLOCK))):
+    for _ in range(_count(draws)):
         half = generator.standard_normal((2, arms, BLOCK // 2), dtype=np.float32)  # fine enough, and faster
         of_reward, of_cost = half.transpose(0, 2, 1)
         yield JointDraws(rewards.draws(of_reward), costs.draws(of_cost))
@@ -39,5 +39,16 @@ def blocks(
 
 def joint_draws(rewards: Contrasts, costs: Costs, generator: np.random.Generator, draws: int) -> JointDraws:
     """At least `draws` joint draws from the posteriors, a multiple of 512."""
-    drawn = [(block.rewards, block.costs_usd) for block in blocks(rewards, costs, generator, draws)]
-    return JointDraws(*(np.concatenate(part) for part in zip(*drawn, strict=True)))
+    count = _count(draws)
+    kept = np.empty((2, rewards.mean.size, count * BLOCK))
+    for start, block in zip(
+        range(0, count * BLOCK, BLOCK), blocks(rewards, costs, generator, draws), strict=True
+    ):
+        kept[0, :, start : start + BLOCK] = block.rewards.T
+        kept[1, :, start : start + BLOCK] = block.costs_usd.T
+    return JointDraws(kept[0].T, kept[1].T)
+
+
+def _count(draws: int) -> int:
+    """Blocks that hold so many draws."""
+    return max(1, -(-draws // BLOCK))
