@@ -178,7 +178,7 @@ def gather(epochs: Sequence[Epoch], rows: Sequence[CellRow], arms: int) -> Evide
     """
     numbered = tuple(epoch for epoch in epochs if epoch.number > 0)
     place = {epoch.number: index for index, epoch in enumerate(numbered)}
-    counts = np.zeros((len(numbered), arms, len(COUNTS)), dtype=np.int64)
+    counts = np.zeros((len(COUNTS), len(numbered), arms), dtype=np.int64)
     triangles: dict[str, Floats] = {}
     latency: list[list[Mapping[int, int]]] = [[_EMPTY] * arms for _ in numbered]
     degraded = [0] * arms
@@ -187,7 +187,7 @@ def gather(epochs: Sequence[Epoch], rows: Sequence[CellRow], arms: int) -> Evide
         index = place.get(row.epoch)
         if index is None:
             continue
-        counts[index, row.arm] = row.counts
+        counts[:, index, row.arm] = row.counts
         latency[index][row.arm] = row.latency
         for metric, moments in row.moments.items():
             if metric not in triangles:
@@ -198,7 +198,7 @@ def gather(epochs: Sequence[Epoch], rows: Sequence[CellRow], arms: int) -> Evide
         triangles[PRIMARY] = triangles[COSTED] + triangles[UNCOSTED]
     return Evidence(
         epochs=numbered,
-        counts={name: counts[..., index] for index, name in enumerate(COUNTS)},
+        counts=dict(zip(COUNTS, counts, strict=True)),
         cells={metric: Cells.from_triangles(sums) for metric, sums in triangles.items()},
         latency=tuple(tuple(histograms) for histograms in latency),
         degraded=tuple(degraded),

@@ -46,7 +46,8 @@ class Boundary:
 
 def single_requests(cells: Cells) -> bool:
     """Whether every unit is one request, so that a mean over units is a mean over requests."""
-    return bool(np.array_equal(cells.product(Z.REQUESTS, Z.REQUESTS), cells.n))
+    squares, units = cells.by_arm(Z.REQUESTS, Z.REQUESTS), cells.by_arm(Z.UNIT, Z.UNIT)
+    return bool(np.array_equal(squares, units))
 
 
 def differences(

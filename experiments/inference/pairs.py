@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,12 +58,12 @@ class Pairs:
         weights: Floats = self.kept / (first / self.n[self.against] + second / self.n[self.arms])
         return weights
 
-    @property
+    @cached_property
     def units(self) -> Floats:
         """Units that count; shape (2, arms)."""
         return self.sums(self.n, self.kept)
 
-    @property
+    @cached_property
     def freedom(self) -> Floats:
         """Degrees of freedom of a variance within epochs; shape (2, arms)."""
         spent: Floats = self.kept.sum(axis=-1)
