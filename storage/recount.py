@@ -19,7 +19,7 @@ def recounted(units: Iterable[UnitRow], definition: Experiment) -> list[CellRow]
 def add_all(cell: CellDelta, parts: Sequence[Contribution]) -> None:
     """Add what some units bring to `cell`, column by column where they are many."""
     if len(parts) == 1:
-        _add(cell, *parts[0])
+        _add(cell, parts[0].counts, parts[0].moments)
         return
     cell.counts = list(map(sum, zip(cell.counts, *[part.counts for part in parts], strict=True)))
     triangles: dict[str, list[Sequence[float]]] = {metric: [sums] for metric, sums in cell.moments.items()}

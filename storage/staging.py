@@ -5,10 +5,11 @@ nothing behind, and a row that a batch touches ten times is read and written onc
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from experiments.definition.experiment import Experiment
 from experiments.evidence.epochs import Epoch
+from experiments.evidence.record import record
 from experiments.evidence.units import UnitRow
 from storage.records import CallRow, CellDelta, DecisionRow, Effect, FeedbackRow, FeedbackState
 
@@ -19,7 +20,8 @@ CellKey = tuple[int, int, int]
 """Experiment, epoch, arm."""
 
 
-class LogEntry(NamedTuple):
+@record(frozen=True, slots=True)
+class LogEntry:
     """One received value and what became of it."""
 
     row: FeedbackRow

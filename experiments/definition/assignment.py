@@ -4,8 +4,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from hashlib import sha256
 from itertools import accumulate
+from struct import Struct
 
 _SCALE = 2.0**-53
+_FIRST = Struct(">Q")
 
 
 def position(salt: str, unit: str) -> float:
@@ -17,7 +19,9 @@ def position(salt: str, unit: str) -> float:
     '6451a2cdfa979'
     """
     digest = sha256(f"{salt}\x1f{unit}".encode("utf-8", "surrogatepass")).digest()
-    return (int.from_bytes(digest[:8], "big") >> 11) * _SCALE
+    (first,) = _FIRST.unpack_from(digest)
+    result: float = (first >> 11) * _SCALE
+    return result
 
 
 def cumulative(shares: Sequence[float]) -> tuple[float, ...]:

@@ -72,7 +72,8 @@ class UnitRow:
     """Further metrics: number of decisions reporting it, and total."""
 
 
-class Contribution(NamedTuple):
+@record(frozen=True, slots=True)
+class Contribution:
     """What one unit adds to its cell: counts in the order of COUNTS, one triangle per metric."""
 
     counts: Counts
