@@ -98,3 +98,12 @@ def test_impossible_beliefs_are_refused(call, words):
     """A certain prior would never be outgrown."""
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("believed", [False, True])
+def test_the_least_precision_is_that_of_the_least_known_direction(believed):
+    """What arms share is known no better than that; without beliefs about pairs it needs no decomposition."""
+    prior = offline_prior([Offline(1, 0.8, 200)], arms=3, weight=0.2)
+    if believed:
+        prior = prior.with_contrast(0, 2, 0.1, 0.01)
+    assert prior.least_precision == pytest.approx(np.linalg.eigvalsh(prior.precision)[0], rel=1e-9)

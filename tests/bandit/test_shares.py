@@ -124,6 +124,8 @@ def test_rounding_errors_are_removed():
     [
         ([], "at least one arm"),
         ([0.5, float("nan")], "finite"),
+        ([0.5, float("inf")], "finite"),
+        ([float("inf"), float("-inf")], "finite"),
         ([0.5, 0.4], "sum to 1, not 0.9"),
         ([1.1, -0.1], "non-negative"),
     ],

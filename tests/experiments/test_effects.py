@@ -1,5 +1,6 @@
 """Effects: classical answers in one epoch, laws over many, and the mistakes that a pooled or naive view makes."""
 
+from functools import partial
 from math import exp, isfinite, log, sqrt
 
 import numpy as np
@@ -54,6 +55,26 @@ def test_one_epoch_gives_welchs_t():
     assert found.value / found.standard_error == pytest.approx(
         ttest_ind(b, a, equal_var=False).statistic, rel=1e-9
     )
+
+
+@pytest.mark.parametrize("of_requests", [1, 3])
+def test_an_arm_is_compared_alike_in_any_company(of_requests):
+    """Beside its neighbours, in another order or alone, also where an epoch counts for one pair and not another."""
+    random = np.random.default_rng(6)
+    epochs = [
+        [
+            units(random.binomial(of_requests, 0.6, n), requests=np.full(n, of_requests))
+            for n in random.choice([0, 1, 2, 80], 5)
+        ]
+        for _ in range(60)
+    ]
+    cells, known = cells_of(epochs), 0
+    for how in (differences, partial(log_ratios, numerator=Z.TOTAL, denominator=Z.COST)):
+        together = how(cells, 0, range(1, 5))
+        assert how(cells, 0, [4, 1, 3]) == (together[3], together[0], together[2])
+        assert all(how(cells, 0, [arm]) == (together[arm - 1],) for arm in range(1, 5))
+        known += sum(one is not NOTHING_KNOWN for one in together)
+    assert known == 8
 
 
 def test_several_epochs_combine_by_inverse_variance():
