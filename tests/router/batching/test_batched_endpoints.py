@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.batch_upstream import BatchUpstream, Json, batch_upstream, said
+from tests.servers.batch_upstream import BatchUpstream, Json, said
 from tests.servers.batching import Works
 from tests.servers.dialects import RESPONSE_USAGE, response
 
@@ -27,13 +27,6 @@ def spoken(body: Json) -> tuple[int, Json]:
 
 
 ANSWERS = {EMBEDDINGS: embedding, RESPONSES: spoken}
-
-
-@pytest.fixture
-def upstream() -> Iterator[BatchUpstream]:
-    """An upstream with a batch API."""
-    with batch_upstream() as running:
-        yield running
 
 
 @pytest.fixture
