@@ -12,19 +12,10 @@ from typing import Any
 
 import orjson
 
-from router.batching.answers import check, checked_id, read_object
-from router.batching.batch_api import (
-    LONG,
-    MAX_RESULT_BYTES,
-    QUICK,
-    Asked,
-    BatchApiError,
-    Look,
-    Place,
-    Result,
-)
+from router.batching.answers import cancel, checked_id, dumped, fetch, get_object, read_object
+from router.batching.batch_api import LONG, QUICK, Asked, BatchApiError, Look, Place, Result
 from router.transport.courier import Courier
-from router.transport.transport import ConnectFailed, Reply, TransportError, Upstream
+from router.transport.transport import ConnectFailed, TransportError, Upstream
 from router.upstream.dialects.anthropic import VERSION
 from storage.spool.rows import GroupRow
 
@@ -101,13 +92,7 @@ class AnthropicBatches:
 
     async def fetch(self, place: Place, source: str, path: Path) -> None:
         """All results."""
-        what = "fetching results"
-        try:
-            status = await self._courier.download(_at(place, f"/{source}"), path, MAX_RESULT_BYTES, LONG)
-        except TransportError as error:
-            raise BatchApiError("later", f"{what}: {error}") from None
-        if status != 200:
-            check(Reply(status, b""), what)
+        await fetch(self._courier, _at(place, f"/{source}"), path)
 
     def read(self, line: bytes) -> Result | None:
         """A message, an error with the status that its kind has elsewhere, or nothing."""
@@ -120,22 +105,17 @@ class AnthropicBatches:
         if not isinstance(custom_id, str):
             return None
         if kind == "succeeded":
-            return Result(custom_id, 200, _dumped(result.get("message")))
+            return Result(custom_id, 200, dumped(result.get("message")))
         if kind != "errored":
             return Result(custom_id, None)
         error = result.get("error")
         inner = error.get("error") if isinstance(error, dict) else None
         name = inner.get("type") if isinstance(inner, dict) else None
-        return Result(custom_id, _STATUS_OF_ERROR.get(str(name), 500), _dumped(error))
+        return Result(custom_id, _STATUS_OF_ERROR.get(str(name), 500), dumped(error))
 
     async def cancel(self, place: Place, upstream_id: str) -> None:
-        """Ask it to stop; one that has ended answers that it cannot, which is as good."""
-        try:
-            reply = await self._courier.post(_at(place, f"/{upstream_id}/cancel"), b"", QUICK)
-        except TransportError as error:
-            raise BatchApiError("later", f"cancelling the batch: {error}") from None
-        if reply.status not in (400, 404, 409):
-            check(reply, "cancelling the batch")
+        """Ask it to stop."""
+        await cancel(self._courier, _at(place, f"/{upstream_id}/cancel"))
 
     async def _is_ours(self, place: Place, group: GroupRow, batch_id: str) -> bool:
         """Whether the results of a batch that has ended are those of a group: their first line says it."""
@@ -147,10 +127,7 @@ class AnthropicBatches:
         return result is not None and result.custom_id.startswith(f"{group.id}-")
 
     async def _get(self, place: Place, path: str, what: str) -> dict[str, Any]:  # reason: an upstream's JSON
-        try:
-            return read_object(await self._courier.get(_at(place, path), QUICK), what)
-        except TransportError as error:
-            raise BatchApiError("later", f"{what}: {error}") from None
+        return await get_object(self._courier, _at(place, path), what)
 
 
 def _at(place: Place, path: str) -> Upstream:
@@ -177,10 +154,3 @@ def _created_at_ms(batch: dict[str, Any]) -> float:  # reason: an upstream's JSO
         return datetime.fromisoformat(str(batch.get("created_at"))).timestamp() * 1e3
     except ValueError:
         return float("inf")
-
-
-def _dumped(body: object) -> bytes:
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError:
-        return b""

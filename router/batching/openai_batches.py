@@ -6,20 +6,10 @@ from typing import Any
 
 import orjson
 
-from router.batching.answers import check, checked_id, read_object
-from router.batching.batch_api import (
-    LONG,
-    MAX_RESULT_BYTES,
-    QUICK,
-    SIGN,
-    Asked,
-    BatchApiError,
-    Look,
-    Place,
-    Result,
-)
+from router.batching.answers import cancel, checked_id, dumped, fetch, get_object, read_object
+from router.batching.batch_api import LONG, QUICK, SIGN, Asked, BatchApiError, Look, Place, Result
 from router.transport.courier import Courier
-from router.transport.transport import ConnectFailed, Reply, TransportError, Upstream
+from router.transport.transport import ConnectFailed, TransportError, Upstream
 from storage.spool.rows import GroupRow
 
 _ENDED = ("completed", "failed", "expired", "cancelled")
@@ -97,15 +87,7 @@ class OpenAIBatches:
 
     async def fetch(self, place: Place, source: str, path: Path) -> None:
         """A file's content."""
-        what = "fetching results"
-        try:
-            status = await self._courier.download(
-                _at(place, f"/files/{source}/content"), path, MAX_RESULT_BYTES, LONG
-            )
-        except TransportError as error:
-            raise BatchApiError("later", f"{what}: {error}") from None
-        if status != 200:
-            check(Reply(status, b""), what)
+        await fetch(self._courier, _at(place, f"/files/{source}/content"), path)
 
     def read(self, line: bytes) -> Result | None:
         """A line of either file."""
@@ -119,31 +101,16 @@ class OpenAIBatches:
         status = response.get("status_code") if isinstance(response, dict) else None
         if not isinstance(response, dict) or type(status) is not int:
             return Result(custom_id, None)
-        return Result(custom_id, status, _dumped(response.get("body")))
+        return Result(custom_id, status, dumped(response.get("body")))
 
     async def cancel(self, place: Place, upstream_id: str) -> None:
-        """Ask it to stop; one that has ended answers that it cannot, which is as good."""
-        try:
-            reply = await self._courier.post(_at(place, f"/batches/{upstream_id}/cancel"), b"", QUICK)
-        except TransportError as error:
-            raise BatchApiError("later", f"cancelling the batch: {error}") from None
-        if reply.status not in (400, 404, 409):
-            check(reply, "cancelling the batch")
+        """Ask it to stop."""
+        await cancel(self._courier, _at(place, f"/batches/{upstream_id}/cancel"))
 
     async def _get(self, place: Place, path: str, what: str) -> dict[str, Any]:  # reason: an upstream's JSON
-        try:
-            return read_object(await self._courier.get(_at(place, path), QUICK), what)
-        except TransportError as error:
-            raise BatchApiError("later", f"{what}: {error}") from None
+        return await get_object(self._courier, _at(place, path), what)
 
 
 def _at(place: Place, path: str) -> Upstream:
     headers = {"Authorization": f"Bearer {place.key}"} if place.key else {}
     return Upstream(place.site.model.base_url + path, place.key, headers)
-
-
-def _dumped(body: object) -> bytes:
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError:
-        return b""
