@@ -2,7 +2,8 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,13 @@ LIGHT = (
 CORE_MAY_NOT = {"time", "random", "os", "socket", "subprocess", "threading", "sqlite3", "datetime", "asyncio"}
 
 
-def imports_of(path: Path) -> Iterator[str]:
+@cache
+def imports_of(path: Path) -> tuple[str, ...]:
     """Every module that a file imports, anywhere in it."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -98,7 +104,8 @@ def test_the_core_knows_no_clock_and_no_machine(floor: str) -> None:
 
 def test_modules_import_each_other_without_circles() -> None:
     """A circle means that two modules are one concept, or that a third is missing."""
-    graph = {name: set(internal_imports(path)) for name, path in named_modules().items()}
+    known = named_modules()
+    graph = {name: set(internal_imports(path, known)) for name, path in known.items()}
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -135,9 +142,8 @@ def named_modules() -> dict[str, Path]:
     }
 
 
-def internal_imports(path: Path) -> Iterator[str]:
+def internal_imports(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
     """Modules of the house that a file imports at its top level."""
-    known = named_modules()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             if node.module in known:
