@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
+from scipy.special import ndtr
 from scipy.stats import binom, norm
 
 from bandit.cells import Cells, Z
@@ -197,13 +198,14 @@ def looks(random, q, spreads, size):
     """
     shift = log(1.25) + (spreads[0] - spreads[1]) * norm.ppf(q)
     found, sizes, share = np.zeros((EPOCHS, 2, BUCKETS)), np.zeros((EPOCHS, 2)), 0.5
+    seen = np.zeros((2, BUCKETS))
     for epoch in range(EPOCHS):
         candidate = int(random.binomial(UNITS, share))
         sizes[epoch] = UNITS - candidate, candidate
         for arm in (0, 1):
             noise = spreads[arm] * random.normal(size=int(sizes[epoch, arm]))
             found[epoch, arm] = counts(np.exp(level(epoch, size) + shift * arm + noise))
-        seen = found[: epoch + 1].sum(axis=0)
+        seen += found[epoch]
         means = (seen @ np.arange(BUCKETS)) / seen.sum(axis=1)
         share = float(np.clip(0.5 + 0.2 * (means[0] - means[1]), 0.1, 0.9))
         if epoch % 4 == 3:
@@ -220,9 +222,7 @@ def _mixtures(weights, q, shift, spreads, size):
     for arm in (0, 1):
         means = levels + shift * arm
         ends.append(
-            brentq(
-                lambda x, m=means, s=spreads[arm]: weights @ norm.cdf((x - m) / s) - q * weights.sum(), 0, 20
-            )
+            brentq(lambda x, m=means, s=spreads[arm]: weights @ ndtr((x - m) / s) - q * weights.sum(), 0, 20)
         )
     return ends[1] - ends[0]
 
