@@ -1,6 +1,30 @@
 """Options of the whole suite."""
 
+from pathlib import Path
+
 import pytest
+
+TESTS = Path(__file__).parent
+LONGEST = (
+    "faults", "experiments/test_tick_error_rates.py", "clients", "evaluation/test_calibration_mutations.py",
+    "process", "api/test_serve.py", "bandit/test_regret.py", "evaluation/test_calibration.py", "examples",
+    "experiments/test_rules.py", "experiments/test_latency_ratio.py", "experiments/test_strict.py",
+    "experiments/test_watch.py", "experiments/test_money_objectives.py", "bandit/test_budget.py", "docs",
+    "experiments/test_extreme_looks.py", "bandit/test_drift.py", "bandit/test_learning.py",
+    "storage/test_store_laws.py",
+)  # fmt: skip
+"""Files and folders of more than a hundredth of the suite each, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long starts first: at the end no worker waits for another one's long file."""
+    places = {TESTS / name: place for place, name in enumerate(LONGEST)}
+
+    def place(item: pytest.Item) -> int:
+        homes = (item.path, *item.path.parents)
+        return next((places[home] for home in homes if home in places), len(places))
+
+    items.sort(key=place)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
