@@ -26,7 +26,7 @@ pytestmark = pytest.mark.statistical
 
 UNITS = 200
 EPOCHS = 28
-RUNS = 160
+RUNS = 80
 MARGIN = 0.05
 
 
@@ -166,10 +166,10 @@ def test_a_rising_level_does_not_carry_a_candidate_over_the_margin():
     Pooled means take that for merit: with them this very test promoted 29 and dropped 19 of 80.
     """
     level = np.linspace(0.35, 0.95, EPOCHS)
-    found = run(np.stack([level, level - MARGIN], axis=1), (0.01, 0.001), runs=80, seed=14)
-    assert found.promoted <= bound(0.05, 80)
-    assert found.dropped <= bound(0.05, 80)
-    assert found.missed <= bound(0.05, 80)
+    found = run(np.stack([level, level - MARGIN], axis=1), (0.01, 0.001), RUNS, seed=14)
+    assert found.promoted <= bound(0.05, RUNS)
+    assert found.dropped <= bound(0.05, RUNS)
+    assert found.missed <= bound(0.05, RUNS)
 
 
 def test_intervals_cover_the_truth_at_all_looks_together(at_the_margin, under_a_sine):
