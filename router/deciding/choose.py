@@ -204,7 +204,7 @@ def _inside(
         signer.mint(experiment.id, epoch, arm, unit, number, degraded), number, candidate, route.task,
         placement.found.reason, reason, route.fallbacks, route.timeout_s, propensity, experiment.name, candidate,
         experiment.id, epoch, arm, unit, degraded, placement.covariate, placement.found.confidence,
-        placement.found.label, "", 0 if degraded else copying_arm(experiment.copies, experiment.salt, number),
+        placement.found.label, copy_to=0 if degraded else copying_arm(experiment.copies, experiment.salt, number),
     )  # fmt: skip
     return _with_choice(decision, placement.choices) if placement.choices else decision
 
