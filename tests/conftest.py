@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("suite", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("suite")
 TESTS = Path(__file__).parent
 LONGEST = (
     "faults", "experiments/test_tick_error_rates.py", "clients", "evaluation/test_calibration_mutations.py",

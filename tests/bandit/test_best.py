@@ -59,7 +59,7 @@ def test_two_normals_have_a_closed_form():
 ARMS = st.lists(st.tuples(st.floats(0.5, 500), st.floats(0.5, 500)), min_size=1, max_size=6)
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 @given(ARMS, st.randoms(use_true_random=False))
 def test_chances_sum_to_one_and_follow_a_reordering(arms, random):
     """Naming arms in another order must change nothing else."""
@@ -73,7 +73,7 @@ def test_chances_sum_to_one_and_follow_a_reordering(arms, random):
     np.testing.assert_allclose(best_of_normals(a[order], b[order]), normal[order], atol=1e-9)
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 @given(ARMS)
 def test_lower_is_better_equals_higher_is_better_of_the_mirrored_reward(arms):
     """Failures in place of successes: two arms must swap their chances, and K arms find the lowest."""

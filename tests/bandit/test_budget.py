@@ -11,7 +11,7 @@ from bandit.budget import allowance, budget_shares, spending_price
 from bandit.cells import Cells, Z
 from bandit.objectives import Objective, net_value_scores
 
-FEW = settings(deadline=None, derandomize=True, max_examples=50)
+FEW = settings(derandomize=True, max_examples=50)
 RATES = np.array([0.55, 0.62, 0.70, 0.74, 0.78])
 COSTS = 0.01 * np.array([0.1, 0.5, 1.2, 3.0, 6.0])
 BUDGET = 0.01

@@ -64,7 +64,7 @@ def test_the_posterior_equals_a_regression_with_one_free_base_per_epoch():
     np.testing.assert_allclose(got.covariance, posterior[epochs:, epochs:], atol=1e-9)
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 @given(st.integers(0, 1000), st.floats(-5, 5))
 def test_a_shock_common_to_all_arms_changes_no_contrast(seed, size):
     """This is what makes the bandit blind to hours, weekdays and drift."""
@@ -75,7 +75,7 @@ def test_a_shock_common_to_all_arms_changes_no_contrast(seed, size):
     np.testing.assert_allclose(shocked.covariance, plain.covariance, atol=1e-12)
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 @given(st.integers(0, 1000), st.permutations(range(4)))
 def test_reordering_arms_reorders_the_posterior(seed, order):
     """The control has no special place in the model."""

@@ -94,7 +94,7 @@ def test_comparing_with_whatever_the_others_served_would_cry_drift():
     assert not any(each.alarm for each in drifts(cells))
 
 
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(derandomize=True, max_examples=25)
 @given(st.integers(0, 1000), st.floats(-3, 3))
 def test_a_shock_common_to_an_epoch_changes_nothing(seed, size):
     """The law behind the two tests above, exactly; only the spread of single rewards stays as it was."""

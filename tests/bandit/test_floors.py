@@ -11,7 +11,7 @@ from bandit.shares import with_floor
 COSTS = st.lists(st.floats(1e-6, 10), min_size=1, max_size=20)
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(COSTS, st.floats(0, 1))
 def test_open_floors_stay_within_forty_percent_of_traffic_and_phi_of_the_control_s_spend(raw, phi):
     """Both bounds hold whatever the prices, so an expensive candidate cannot eat the budget."""
@@ -50,7 +50,7 @@ def test_cost_aware_floors_keep_ninety_percent_of_the_oracle_s_reward_per_cost()
     assert flat < 0.5 * oracle
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(COSTS, st.floats(0, 1))
 def test_floors_after_the_verdict_spend_at_most_phi_of_the_plan(raw, part):
     """The exploration budget is a share of what the plan itself costs."""

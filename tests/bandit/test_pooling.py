@@ -40,7 +40,7 @@ def test_tasks_that_agree_lend_more_than_tasks_that_differ():
     assert differ.variance > 5 * agree.variance
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(derandomize=True, max_examples=100)
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 1e6)), max_size=12))
 def test_any_table_gives_a_finite_prior_within_what_was_seen(rows):
     """Whatever the other experiments say; never more certain than tasks may differ by."""

@@ -54,7 +54,7 @@ def test_a_belief_about_a_pair_is_the_posterior_of_that_pair():
     assert found.mean[1] == pytest.approx(0)
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(derandomize=True, max_examples=50)
 @given(st.floats(0, 1), st.floats(1, 1e6), st.integers(0, 100))
 def test_data_outgrow_any_prior(q, prompts, seed):
     """A million requests an arm leave nothing of fifty: the wrong evaluation only costs the beginning."""

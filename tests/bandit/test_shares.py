@@ -34,7 +34,7 @@ def test_top_two_of_a_nearly_certain_winner_halves_its_traffic():
     np.testing.assert_allclose(result, [0.5, 0.25, 0.25], atol=1e-6)
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(SPLITS, st.floats(0, 1), st.data())
 def test_a_floored_split_sums_to_one_and_respects_every_floor(raw, total, data):
     """Propensities are recorded from this vector; a floor broken by rescaling would starve an arm."""
@@ -53,7 +53,7 @@ def test_clamping_and_rescaling_would_break_the_floor_that_mixing_keeps():
     assert with_floor(shares, floors).min() >= 0.05
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(SPLITS, st.data())
 def test_a_capped_split_sums_to_one_and_respects_every_cap(raw, data):
     """Traffic freed by one cap must not push another arm over its own."""
@@ -76,7 +76,7 @@ def test_traffic_freed_by_a_cap_reaches_arms_that_had_none():
     np.testing.assert_allclose(capped(np.array([1.0, 0.0, 0.0]), np.array([0.2, 1.0, 1.0])), [0.2, 0.4, 0.4])
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(SPLITS.filter(lambda raw: len(raw) > 1), st.data())
 def test_dropped_arms_get_nothing_and_the_rest_keeps_its_proportions(raw, data):
     """Elimination must not favour one of the survivors."""
@@ -95,7 +95,7 @@ def test_survivors_without_any_share_split_evenly():
     np.testing.assert_allclose(without(np.array([1.0, 0.0, 0.0]), [0]), [0, 0.5, 0.5])
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(SPLITS, st.randoms(use_true_random=False))
 def test_reordering_arms_reorders_every_step(raw, random):
     """Arms have no rank by position: a bug in one index would show here."""

@@ -24,7 +24,7 @@ TEXTS = st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=8)), max_siz
 
 
 @given(TEXTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_probabilities_sum_to_one_and_the_classified_task_is_the_likeliest(text: str) -> None:
     """The short way that workers take must not differ from looking at every task."""
     ranked, best = trained().ranked(text), trained().classify(text)

@@ -32,7 +32,7 @@ def closed_form(control: Successes, candidate: Successes) -> float:
 COUNTS = st.integers(0, 400).flatmap(lambda n: st.integers(0, n).map(lambda s: Successes(n, s)))
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(COUNTS, COUNTS)
 def test_chance_to_win_of_binary_rewards_is_exact(control, candidate):
     """Numerical integration against the finite sum, to nine digits."""
@@ -68,7 +68,7 @@ def test_loss_and_non_inferiority_agree_with_monte_carlo(control, candidate):
     assert got.expected_loss == pytest.approx(np.maximum(a - b, 0).mean(), abs=0.002)
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(COUNTS, COUNTS)
 def test_fewer_is_better_mirrors_successes_and_failures(one, other):
     """Errors instead of successes: the same data, the same answers."""
@@ -84,7 +84,7 @@ def test_fewer_is_better_mirrors_successes_and_failures(one, other):
     assert mirrored == plain
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(COUNTS, COUNTS, st.floats(0, 1))
 def test_chances_are_probabilities_that_grow_with_the_margin(control, candidate, margin):
     """Whatever the counts: no NaN, nothing outside [0, 1], and swapped arms complement each other."""

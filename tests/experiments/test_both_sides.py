@@ -22,7 +22,7 @@ def blocks(seed: int) -> Blocks:
     return Blocks(n, random.binomial(n.astype(int), random.uniform(0.1, 0.6, 2)).astype(float))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32))
 def test_the_exact_interval_has_half_of_alpha_at_either_end(seed: int) -> None:
     """Seen from the other arm it is the same interval; each end alone is a bound at alpha / 2."""

@@ -10,7 +10,7 @@ from bandit.cells import Cells, Z
 from experiments.inference.cuped import adjusted, has_covariate
 from experiments.inference.effects import differences
 
-FEW = settings(deadline=None, derandomize=True, max_examples=40)
+FEW = settings(derandomize=True, max_examples=40)
 
 
 def units(seed, epochs=6, arms=3, size=60, slope=0.5, effect=0.1, requests=None):

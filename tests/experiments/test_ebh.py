@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from experiments.inference.ebh import discoveries
 
-FEW = settings(deadline=None, derandomize=True, max_examples=150)
+FEW = settings(derandomize=True, max_examples=150)
 LOG_E = st.lists(st.floats(-20, 20), max_size=12)
 ALPHA = st.sampled_from([0.01, 0.05, 0.2])
 

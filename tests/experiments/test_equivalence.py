@@ -11,7 +11,7 @@ from experiments.inference.equivalence import corrected, equivalence_p
 from experiments.inference.fixed_horizon import Sums, mean_difference
 from experiments.inference.not_enough import NotEnoughData
 
-FEW = settings(deadline=None, derandomize=True, max_examples=15)
+FEW = settings(derandomize=True, max_examples=15)
 
 
 def sums_of(y):

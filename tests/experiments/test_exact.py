@@ -23,7 +23,7 @@ from experiments.inference.exact import (
 )  # fmt: skip
 from experiments.inference.not_enough import NotEnoughData
 
-FEW = settings(deadline=None, derandomize=True, max_examples=60)
+FEW = settings(derandomize=True, max_examples=60)
 RATES = st.floats(1e-6, 1 - 1e-6)
 
 

@@ -216,7 +216,7 @@ def check(seen: Tick, document: dict[str, object]) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck),
+    max_examples=60, suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking whole experiments takes minutes
 )  # fmt: skip
 @given(

@@ -45,7 +45,7 @@ def test_mode_ab_keeps_its_shares():
     assert first_shares(budgeted(0.001, "a", "b", mode="ab"), (0.06, 0.001)) == (0.5, 0.5)
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=200)
 @given(st.lists(st.floats(1e-9, 1e3), min_size=2, max_size=20), st.floats(1e-9, 1e3))
 def test_any_prices_give_a_split_within_the_budget_or_the_cheapest(costs, budget):
     """Whatever the price list says."""

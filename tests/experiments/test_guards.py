@@ -273,7 +273,7 @@ COUNTS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(COUNTS, COUNTS, COUNTS), max_size=3), st.sampled_from(["10m", "24h"]))
 def test_any_counts_give_finite_guardrails(epochs, window):
     """No data, one epoch, ties, a candidate without data, a billion requests in one bucket."""

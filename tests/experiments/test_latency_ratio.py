@@ -104,7 +104,7 @@ def test_the_shift_of_a_tail_is_that_of_the_lognormal_law():
 SAMPLES = st.lists(st.floats(0.05, 1e6), min_size=0, max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(SAMPLES, SAMPLES), max_size=4), st.sampled_from([0.5, 0.95, 0.99]), st.integers(1, 400)
 )
@@ -120,7 +120,7 @@ def test_any_latencies_have_bounds_in_order(epochs, q, copies):
         assert isfinite(found.estimate.value)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.4, 2.5), st.sampled_from([0.5, 0.95]), st.integers(60, 2_000))
 def test_exchanged_arms_mirror_the_bounds(true, q, n):
     """Faster by a third is slower by a half seen from the other side."""
@@ -130,7 +130,7 @@ def test_exchanged_arms_mirror_the_bounds(true, q, n):
     assert one.p == pytest.approx(other.p)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.5, 2.0), st.integers(200, 3_000))
 def test_p_is_below_alpha_where_the_interval_leaves_out_one(true, n):
     """The printed interval and the printed p must not contradict each other."""

@@ -87,7 +87,7 @@ def test_too_few_units_are_said_to_be_too_few(rows):
     assert "not enough units" in got.sentence
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(st.integers(0, 10_000), st.integers(2, 6), st.integers(1, 8))
 def test_reordering_arms_or_epochs_changes_nothing(seed, arms, epochs):
     """Whatever shares and counts: finite, and blind to names and dates."""

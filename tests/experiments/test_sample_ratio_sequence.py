@@ -8,7 +8,7 @@ from scipy.stats import binom, dirichlet_multinomial, multinomial
 
 from experiments.inference.sample_ratio_sequence import sample_ratio_sequence
 
-FEW = settings(deadline=None, derandomize=True, max_examples=60)
+FEW = settings(derandomize=True, max_examples=60)
 
 
 def counts(*rows: list[int]) -> np.ndarray:

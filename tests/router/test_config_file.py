@@ -225,7 +225,7 @@ def test_a_child_may_fall_back_to_what_its_parent_serves() -> None:
     assert parse_document(text).tasks["a"].default == "small"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(alphabet=st.sampled_from("ab:-[]{}&*!<>|'\"#%@,? \n\t\\0.~=")))
 def test_no_text_makes_the_reader_fail_in_another_way(text: str) -> None:
     """Whatever stands in a file, the answer is a document or a list of problems."""
@@ -247,7 +247,7 @@ _PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_PLAIN)
 def test_any_json_reads_as_the_same_plain_values(value: object) -> None:
     """JSON is YAML: the strict reader may refuse nothing of it and change nothing in it."""

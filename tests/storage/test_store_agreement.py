@@ -137,5 +137,5 @@ def assert_recounted(scene: Scene) -> None:
 def test_every_store_keeps_the_same_books(scenes_of_every_kind: Callable[[Path], list[Scene]]) -> None:
     """Memory drives simulations and SQLite drives production: a difference would make one of them lie."""
     Histories.open_scenes = staticmethod(scenes_of_every_kind)
-    few = settings(max_examples=50, stateful_step_count=40, deadline=None, derandomize=True)
+    few = settings(max_examples=50, stateful_step_count=40, derandomize=True)
     run_state_machine_as_test(Histories, settings=few)

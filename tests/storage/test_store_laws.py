@@ -18,7 +18,7 @@ from tests.storage.scenes import Row, Scene
 
 COSTS = st.sampled_from([None, 0.25, 0.5, 1.75])
 REWARDS = st.sampled_from([0.0, 1.0])
-LAWS = settings(max_examples=20, deadline=None, derandomize=True)
+LAWS = settings(max_examples=20, derandomize=True)
 
 
 def played(
