@@ -300,8 +300,10 @@ def test_sigterm_under_load_loses_no_acknowledged_outcome(tmp_path: Path) -> Non
 def test_without_its_supervisor_nothing_serves_on(tmp_path: Path) -> None:
     """Orphans would hold the port and the planner's lease, and nobody would know them."""
     with serving_whole(tmp_path, WORKERS="2") as server:
+        until(
+            lambda: len(server.children()) == 4
+        )  # two workers are ready before planner and batcher are there
         children = list(server.children())
-        assert len(children) == 4
         server.process.kill()
         server.process.wait()
         until(lambda: not any(_runs(pid) for pid in children))
