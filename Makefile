@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CLIENTS := .venv-clients
 CLIENTS_READY := $(CLIENTS)/.ready
 RIVALS := .venv-calibration
-WORKERS ?= 3
+WORKERS ?= 2
 RIVALS_READY := $(RIVALS)/.ready
 
 # One target after another, whatever -j says: they share what they set up. Only `make test` sets up at once.
@@ -40,8 +40,8 @@ redis-server:
 
 environments: $(READY) $(CLIENTS_READY) redis-server
 
-# What the tests need is set up at once: pip keeps one core busy and waits for the network.
-# The tests wait for servers almost as long as they compute, so three workers fill two cores; the longest files start first.
+# What the tests need is set up at once: by itself pip keeps one core busy.
+# The longest files start first (tests/conftest.py); xdist by itself would start those with the most tests first.
 test:
 	$(MAKE) -j3 environments
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
