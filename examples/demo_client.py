@@ -1,6 +1,8 @@
 """The few calls of Pointsman's HTTP API that the demo makes beside its traffic, as typed answers."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +12,13 @@ import orjson
 from examples.demo_processes import DemoFailed
 from experiments.report.document import Report
 
-PROMOTION_REFUSED = 409
+NOT_FOUND, PROMOTION_REFUSED = 404, 409
 TIMEOUT_S = 20.0
+FIRST_REPORT_S, LOOK_AGAIN_S = 30.0, 0.2
+
+
+class NotYet(DemoFailed):
+    """What was asked for is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +56,14 @@ class Api:
         return {one["name"]: _standing(one) for one in listed if one["name"] in names}
 
     async def report(self, name: str) -> Report:
-        """An experiment's newest report."""
-        return Report.model_validate(await self._ask("GET", f"/v1/experiments/{name}/report?format=json"))
+        """An experiment's newest report; the first one comes with the planner's first look."""
+        for _ in range(int(FIRST_REPORT_S / LOOK_AGAIN_S)):
+            with suppress(NotYet):
+                return Report.model_validate(
+                    await self._ask("GET", f"/v1/experiments/{name}/report?format=json")
+                )
+            await asyncio.sleep(LOOK_AGAIN_S)
+        raise DemoFailed(f"{name} has no report after {FIRST_REPORT_S:g} s; the server's log says why")
 
     async def promote(self, name: str, why: str) -> str | None:
         """Promote the candidate that the verdict names; the new champion, or None where the evidence refuses."""
@@ -71,9 +84,8 @@ class Api:
         async with self._session.request(method, self._url + path, json=body) as reply:
             raw = await reply.read()
             if reply.status >= 300:
-                raise DemoFailed(
-                    f"{method} {path}: status {reply.status}: {raw[:500].decode(errors='replace')}"
-                )
+                failed = NotYet if reply.status == NOT_FOUND else DemoFailed
+                raise failed(f"{method} {path}: status {reply.status}: {raw[:500].decode(errors='replace')}")
             return orjson.loads(raw)
 
 

@@ -75,7 +75,8 @@ class Server:
         try:
             with socket.create_connection(("127.0.0.1", self.port), 0.5) as probe:
                 probe.sendall(b"PING\r\n")
-                return probe.recv(1) in (b"+", b"-")
+                said = probe.recv(8)
+                return said.startswith((b"+", b"-")) and not said.startswith(b"-LOADING")
         except OSError:
             return False
 
