@@ -109,7 +109,7 @@ def drive(server: Server, client: str) -> dict[str, Any]:
     environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()} | QUIET
     done = subprocess.run(
         [*command, f"http://{server.address}/v1", "support", "claude"],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3_000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
