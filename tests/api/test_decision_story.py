@@ -9,15 +9,8 @@ from api.commands.ledger import _told
 from router.deciding.choose import RouteRequest
 from tests.servers.asking import QUICK, ask, ask_stream
 from tests.servers.front import Front
-from tests.servers.house import House, document, upstreams
+from tests.servers.house import House, document
 from tests.servers.upstream import TEXT, UpstreamServer, answer, cut_stream, status
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, UpstreamServer]]:
-    """Two upstreams."""
-    with upstreams("big", "small") as running:
-        yield running
 
 
 @pytest.fixture

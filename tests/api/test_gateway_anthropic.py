@@ -22,7 +22,7 @@ from tests.servers.dialects import (
     said,
     text,
 )
-from tests.servers.house import KEY, SIGNER, House, document, serving, upstreams
+from tests.servers.house import KEY, SIGNER, House, document, upstreams
 from tests.servers.upstream import DONE, UpstreamServer, answer, cut_stream, event, status, stream
 
 pytestmark = pytest.mark.process
@@ -50,13 +50,6 @@ def house(servers: dict[str, UpstreamServer]) -> Iterator[House]:
     opened.start(Experiment(name="duel", task="math", candidates=("small", "claude"), mode="ab"))
     yield opened
     opened.close()
-
-
-@pytest.fixture(scope="module")
-def url(house: House) -> Iterator[str]:
-    """The gateway on a real server."""
-    with serving(house) as base_url:
-        yield base_url
 
 
 @pytest.fixture

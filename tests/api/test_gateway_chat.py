@@ -11,7 +11,7 @@ import pytest
 from experiments.definition.experiment import Experiment
 from router.transport.aiohttp_transport import AiohttpTransport
 from router.transport.transport import BrokenAnswer, Deadlines, Upstream
-from tests.servers.house import KEY, SIGNER, House, open_house, serving, upstreams
+from tests.servers.house import KEY, SIGNER, House, open_house
 from tests.servers.upstream import (
     DONE,
     FINISH,
@@ -34,13 +34,6 @@ TOOLS: Any = [{"type": "function", "function": {"name": "add", "parameters": {"t
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, UpstreamServer]]:
-    """An upstream for each of the two models."""
-    with upstreams("big", "small") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def house(servers: dict[str, UpstreamServer]) -> Iterator[House]:
     """An engine with one experiment by conversations on the task `math`."""
     with open_house({name: server.url for name, server in servers.items()}) as opened:
@@ -48,13 +41,6 @@ def house(servers: dict[str, UpstreamServer]) -> Iterator[House]:
             Experiment(name="duel", task="math", candidates=("big", "small"), unit="conversation", mode="ab")
         )
         yield opened
-
-
-@pytest.fixture(scope="module")
-def url(house: House) -> Iterator[str]:
-    """The gateway on a real server."""
-    with serving(house) as base_url:
-        yield base_url
 
 
 @pytest.fixture

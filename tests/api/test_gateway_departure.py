@@ -8,18 +8,11 @@ import openai
 import pytest
 
 from tests.servers.asking import wait_until
-from tests.servers.house import House, open_house, serving, upstreams
+from tests.servers.house import House, open_house, serving
 from tests.servers.upstream import UpstreamServer, after, answer, silent, status
 
 pytestmark = pytest.mark.process
 FINISH_S = 1.2
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, UpstreamServer]]:
-    """An upstream for the decided model, and one for its fallback."""
-    with upstreams("big", "small") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -21,17 +21,10 @@ from router.upstream.embeddings import read_embeddings
 from router.upstream.responses import STATEFUL_FIELDS, read_response
 from tests.servers import dialects
 from tests.servers.dialects import RESPONSE_USAGE, named_event, response, response_events
-from tests.servers.house import KEY, SIGNER, House, open_house, serving, upstreams
+from tests.servers.house import KEY, SIGNER, House, open_house
 from tests.servers.upstream import UpstreamServer, answer, cut_stream, status, stream, whole
 
 pytestmark = pytest.mark.process
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, UpstreamServer]]:
-    """An upstream for each of the two models."""
-    with upstreams("big", "small") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +35,6 @@ def house(servers: dict[str, UpstreamServer]) -> Iterator[House]:
             Experiment(name="duel", task="math", candidates=("big", "small"), unit="user", mode="ab")
         )
         yield opened
-
-
-@pytest.fixture(scope="module")
-def url(house: House) -> Iterator[str]:
-    """The gateway on a real server."""
-    with serving(house) as base_url:
-        yield base_url
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 from router.upstream.dispatch import Limits
 from tests.servers.asking import wait_until
-from tests.servers.house import KEY, House, open_house, serving, upstreams
+from tests.servers.house import KEY, House, open_house, upstreams
 from tests.servers.upstream import (
     DONE,
     FINISH,
@@ -54,13 +54,6 @@ def house(servers: dict[str, UpstreamServer]) -> Iterator[House]:
     limits = Limits(connect_s=0.5, first_chunk_s=2.0, idle_s=0.4)
     with open_house({"big": servers["big"].url}, limits) as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def url(house: House) -> Iterator[str]:
-    """The gateway on a real server."""
-    with serving(house) as base_url:
-        yield base_url
 
 
 @pytest.fixture

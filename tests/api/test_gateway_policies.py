@@ -9,19 +9,12 @@ import pytest
 
 from experiments.definition.experiment import Experiment
 from tests.servers.asking import COST
-from tests.servers.house import House, open_house, serving, upstreams
+from tests.servers.house import House, open_house, serving
 from tests.servers.oracle import Oracle
 from tests.servers.upstream import UpstreamServer, answer, status
 
 pytestmark = pytest.mark.process
 TAKES_SMALL = json.dumps({"model": "small", "success": {"small": 0.8}}).encode()
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, UpstreamServer]]:
-    """An upstream for each model."""
-    with upstreams("big", "small") as running:
-        yield running
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from router.clock import machine_clock
 from router.steering.control import Control
 from router.upstream import shadow
 from router.upstream.shadow import Shadows
-from tests.servers.house import House, open_house, serving, upstreams
+from tests.servers.house import House, open_house, serving
 from tests.servers.upstream import Request, Script, UpstreamServer, Wire, answer, status, waiting
 from tests.servers.whole import serving_whole
 
@@ -58,13 +58,6 @@ def eventually(true: Callable[[], bool], within_s: float = 10.0) -> bool:
     while not true() and time.monotonic() < until:
         time.sleep(0.01)
     return true()
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, UpstreamServer]]:
-    """An upstream for each of the two models."""
-    with upstreams("big", "small") as running:
-        yield running
 
 
 @pytest.fixture
