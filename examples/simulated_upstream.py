@@ -181,6 +181,8 @@ async def serve_until_alone(seed: int) -> None:
         print(orjson.dumps(urls).decode(), flush=True)
         await over.wait()
     loop.remove_reader(stdin)
+    loop.remove_signal_handler(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway; a closing loop would complain of the signal
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
