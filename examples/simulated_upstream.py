@@ -182,7 +182,7 @@ async def serve_until_alone(seed: int) -> None:
         await over.wait()
     loop.remove_reader(stdin)
     loop.remove_signal_handler(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway; a closing loop would complain of the signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway, and a closing loop would complain
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
