@@ -18,7 +18,7 @@ from router.errors import ConfigInvalid
 from storage.errors import StoreError
 from storage.open import open_store, place_of
 from storage.records import State
-from storage.spool.spool import Spool
+from storage.spool.spool import Spool, named_path
 from storage.store import Store
 
 Say = Callable[[str], None]
@@ -90,7 +90,7 @@ def _configured(store: Store, place: str, config_path: Path | None, say: Say) ->
 def _try_spool(named: Path) -> None:
     """Whether files can be kept in the folder that was named for batches."""
     try:
-        Spool(named.expanduser().absolute()).close()
+        Spool(named_path(named)).close()
     except StoreError as error:
         raise ConfigInvalid(
             f"POINTSMAN_BATCH_SPOOL is {str(named)!r}, where no files can be kept: {error}; "

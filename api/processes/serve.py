@@ -94,11 +94,9 @@ class Supervisor:
         )
 
     def _watch(self, children: list[Child]) -> None:
-        """Workers start first, so that nothing takes the processors from whoever answers clients."""
-        workers = children[: self._settings.workers]
         while not self._told_to_end and self._parent in (None, os.getppid()):
             now_s = time.monotonic()
-            for child in children if self._ready else workers:
+            for child in children:
                 child.look(now_s)
                 if not self._ready and child.failures >= HOPELESS:
                     raise ConfigInvalid(f"{child.name} does not start; the lines above say why")

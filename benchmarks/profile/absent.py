@@ -72,18 +72,8 @@ def _difference(pairs: list[tuple[float, float]]) -> tuple[float, float]:
 
 def _key(found: Served) -> str:
     """A header with a key that this server takes."""
-    command = [
-        sys.executable,
-        "-m",
-        "pointsman",
-        "--store",
-        found.store,
-        "keys",
-        "add",
-        "bench",
-        "--scope",
-        "traffic",
-    ]
+    add = ["keys", "add", "bench", "--scope", "traffic"]
+    command = [sys.executable, "-m", "pointsman", "--store", found.store, *add]
     made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     secret = next(word for word in made.stdout.split() if word.startswith("pk-"))
     return f"authorization: Bearer {secret}\r\n"

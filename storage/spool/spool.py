@@ -25,11 +25,16 @@ _REDIS = ("redis:", "rediss:", "unix:")
 def spool_path(store_url: str, folder: Path | None = None) -> Path | None:
     """Where the spool lies: in the folder that is named, else beside the ledger file; None where there is neither."""
     if folder is not None:
-        return folder.expanduser().absolute()
+        return named_path(folder)
     if store_url.startswith((*_REDIS, "memory:")):
         return None
-    ledger = Path(store_url.removeprefix("sqlite:///")).expanduser().absolute()
+    ledger = named_path(Path(store_url.removeprefix("sqlite:///")))
     return ledger.with_name(ledger.name + ".batches")
+
+
+def named_path(path: Path) -> Path:
+    """A path that somebody wrote, as every process of a server must read it."""
+    return path.expanduser().absolute()
 
 
 class Spool:
