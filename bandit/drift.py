@@ -9,6 +9,7 @@ With two arms both are named: nobody can tell from differences which of them has
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import inf
 
 import numpy as np
@@ -24,6 +25,8 @@ ALARM_P = 1e-4
 """p, over arms and spans, at which drift is called. It is small because it is read at every look."""
 FEWEST = 50.0
 """Requests of the arm and of the others that each span needs."""
+IGNORANCE = 1e9
+"""How much less precisely than an arm on average something is known of which there are no data."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,15 @@ class Drift:
 
 @dataclass(frozen=True)
 class _Spans:
-    """Effects of the arms in some spans of epochs, comparable only within one span; spans are the first axis."""
+    """Effects of the arms in some spans of epochs, comparable only within one span; shapes (..., spans, arms)."""
 
     effect: Floats
     covariance: Floats
     requests: Floats
 
-    def every(self, spans: slice) -> "_Spans":
-        """Some of the spans."""
-        return _Spans(self.effect[spans], self.covariance[spans], self.requests[spans])
+    def side(self, index: int) -> "_Spans":
+        """The spans before the splits, or those after them."""
+        return _Spans(self.effect[index], self.covariance[index], self.requests[index])
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,9 @@ def drifts(cells: Cells, width: float = 1.0) -> tuple[Drift, ...]:
     firsts = _firsts(rewards)
     if not firsts:
         return tuple(Drift(arm, 0.0, inf, 1.0, 0) for arm in range(arms))
-    fitted = _fit(
-        rewards, variances, [span for first in firsts for span in (slice(first), slice(first, None))]
-    )
-    found = _compared(older=fitted.every(slice(0, None, 2)), recent=fitted.every(slice(1, None, 2)))
+    parts = _Parts.of(rewards, variances, [0, *firsts, epochs])
+    fitted = _fit(parts.before_and_after())
+    found = _compared(older=fitted.side(0), recent=fitted.side(1))
     clearest = np.where(found.known, found.p_value, inf).argmin(axis=0).tolist()
     return tuple(_drift(found, arm, split, epochs - firsts[split]) for arm, split in enumerate(clearest))
 
@@ -103,24 +105,53 @@ def _firsts(rewards: Within) -> list[int]:
     return [first for first in firsts if 0 < first < volume.size]
 
 
-def _fit(rewards: Within, variances: Floats, spans: list[slice]) -> _Spans:
-    """Weighted least squares of arm effects in each span: weights n / v, a free base in every epoch.
+@dataclass(frozen=True)
+class _Parts:
+    """What the fits of spans of epochs add up: the spans between splits, or all that lies on one side of each."""
 
-    L = sum_e (diag w_e - w_e w_e' / W_e), effects L^+ b with covariance L^+; all spans in one decomposition.
+    requests: Floats
+    """Shape (spans, arms)."""
+    information: Floats
+    """sum_e (diag w_e - w_e w_e' / W_e) with weights w = n / v and W their sum over the arms."""
+    response: Floats
+    """sum_e (values - w * mean of the epoch), values = totals / v."""
+
+    @classmethod
+    def of(cls, rewards: Within, variances: Floats, bounds: list[int]) -> "_Parts":
+        """The sums of each span between two bounds."""
+        weights, values = rewards.requests / variances, rewards.totals / variances
+        all_arms = np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
+        halved = weights / np.sqrt(all_arms)
+        alone = values - weights * (values.sum(axis=1, keepdims=True) / all_arms)
+        spans = [slice(first, last) for first, last in pairwise(bounds)]
+        requests = np.stack([rewards.requests[span].sum(axis=0) for span in spans])
+        shared = np.stack([halved[span].T @ halved[span] for span in spans])
+        information = (requests / variances)[:, :, None] * np.eye(variances.size) - shared
+        return cls(requests, information, np.stack([alone[span].sum(axis=0) for span in spans]))
+
+    def before_and_after(self) -> "_Parts":
+        """All before each split, and all from it on; shapes (2, splits, ...)."""
+        return _Parts(*(_on_both_sides(each) for each in (self.requests, self.information, self.response)))
+
+
+def _on_both_sides(parts: Floats) -> Floats:
+    before = parts.cumsum(axis=0)
+    return np.stack([before[:-1], before[-1] - before[:-1]])
+
+
+def _fit(parts: _Parts) -> _Spans:
+    """Weighted least squares of arm effects in each span, with a free base in every epoch.
+
+    Only differences of effects are known. The level of all arms together is held at zero as firmly as they are known,
+    which no difference sees; an arm that a span does not know, or arms that never met in it, get a variance that is
+    larger by IGNORANCE and no other arm's changes.
     """
-    weights, values = rewards.requests / variances, rewards.totals / variances
-    all_arms = np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
-    halved = weights / np.sqrt(all_arms)
-    alone = values - weights * (values.sum(axis=1, keepdims=True) / all_arms)
-    requests = np.stack([rewards.requests[span].sum(axis=0) for span in spans])
-    response = np.stack([alone[span].sum(axis=0) for span in spans])
-    shared = np.stack([halved[span].T @ halved[span] for span in spans])
-    information = (requests / variances)[:, :, None] * np.eye(variances.size) - shared
-    own, vectors = np.linalg.eigh(information)
-    known = own > 1e-10 * np.maximum(own[:, -1:], 1e-300)
-    inverse = np.where(known, 1 / np.where(known, own, 1.0), 0.0)
-    covariance = (vectors * inverse[:, None, :]) @ vectors.transpose(0, 2, 1)
-    return _Spans((covariance @ response[:, :, None])[:, :, 0], covariance, requests)
+    arms = parts.requests.shape[-1]
+    average = parts.information.trace(axis1=-2, axis2=-1) / arms
+    scale = np.where(average > 0, average, 1.0)
+    held = parts.information + scale[..., None, None] * (1 / arms + np.eye(arms) / IGNORANCE)
+    covariance = np.linalg.inv(held)
+    return _Spans((covariance @ parts.response[..., None])[..., 0], covariance, parts.requests)
 
 
 def _compared(older: _Spans, recent: _Spans) -> _Changes:

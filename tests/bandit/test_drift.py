@@ -168,6 +168,19 @@ def test_an_arm_that_was_dropped_or_joined_late_does_not_disturb_the_others():
     assert all(np.isfinite(found[arm].error) and not found[arm].alarm for arm in (0, 1))
 
 
+def test_arms_that_never_met_in_a_span_are_not_compared_there():
+    """Two pairs of arms took turns after half time: what one pair's level is beside the other's nobody knows."""
+    n = np.full((40, 4), 300.0)
+    n[20::2, :2], n[21::2, 2:] = 0.0, 0.0
+    rates = np.tile([0.5, 0.6, 0.3, 0.4], (40, 1))
+    rates[20::2] += 0.2
+    found = drifts(cells_of(n, n * rates))
+    assert not any(each.alarm for each in found)
+    met = np.full((40, 4), 300.0)
+    rates[20:, :2] += 0.2
+    assert any(each.alarm for each in drifts(cells_of(met, met * rates))), "had they met, it would be a drift"
+
+
 def test_identical_outcomes_are_not_certain():
     """A judge that says .5 fifty times and then .501 has a variance of zero, but has not drifted."""
     n = np.full((20, 2), 25.0)
