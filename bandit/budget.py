@@ -25,7 +25,7 @@ from bandit.best import best_of_draws
 from bandit.cells import Cells, Floats, Z
 from bandit.costs import costs
 from bandit.floors import OPEN_TOTAL
-from bandit.score_draws import BLOCK, JointDraws, joint_draws
+from bandit.score_draws import JointDraws, joint_draws
 from bandit.shares import Shares, capped, checked, top_two, with_floor
 from bandit.within import within
 
@@ -41,8 +41,8 @@ EARN_TOTAL = 0.1
 which costs 2% of the reward."""
 LEEWAY = (0.5, 1.25)
 """Bounds of what an epoch may cost, in multiples of the budget."""
-SEARCH_DRAWS, HALVINGS = BLOCK, 12
-"""A whole block is searched: half of one holds normals of one sign only, which costs .1% of the reward."""
+SEARCH_DRAWS, HALVINGS = 512, 12
+"""A whole block of draws is searched: half of one holds normals of one sign only, which costs .1% of the reward."""
 
 
 def spending_price(spend_usd: Floats, requests: Floats, budget_usd: float) -> float:
@@ -103,7 +103,8 @@ def budget_shares(
     billed = costs(bills, np.array(settings.list_costs_usd))
     spent = within(bills if spent_cells is None else spent_cells, Z.COST)
     spend, requests = spent.totals.sum(axis=1), spent.requests.sum(axis=1)
-    drawn = joint_draws(posterior(cells, settings), billed, np.random.default_rng(list(seed)), settings.draws)
+    random = np.random.default_rng(list(seed))
+    drawn = joint_draws(posterior(cells, settings), billed, random, settings.draws, SEARCH_DRAWS)
     plan = _Plan(
         prices=billed.mean_usd * np.exp(billed.log_sd) / budget_usd,
         floors=_floors(

@@ -42,10 +42,10 @@ class Cells:
     @classmethod
     def from_triangles(cls, triangles: Floats) -> "Cells":
         """Cells from upper triangles, shape (epochs, arms, 15), in row order."""
-        sums = np.zeros((*triangles.shape[:2], SIZE, SIZE))
-        sums[..., UPPER[0], UPPER[1]] = triangles
-        sums[..., UPPER[1], UPPER[0]] = triangles
-        return cls(sums)
+        epochs, arms, _ = triangles.shape
+        by_component = np.empty((SIZE, SIZE, arms, epochs))
+        by_component[UPPER] = by_component[UPPER[::-1]] = triangles.T
+        return cls(by_component.T)
 
     @classmethod
     def of_units(cls, z: Floats) -> "Cells":

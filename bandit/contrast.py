@@ -16,6 +16,8 @@ RECENT = 10
 """Epochs over which the common level is averaged."""
 FORGET_PER = 100.0
 """Requests after which evidence has lost one factor `forgetting`."""
+ROUNDING = 0.02
+"""Of a standard deviation: the most that draws are rounded by."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,22 @@ class Contrasts:
     level: float
 
     def draws(self, normals: Floats) -> Floats:
-        """Joint draws of the arms' rewards, (2 draws, arms), from normals of shape (draws, arms) with both signs."""
-        centre, moved = (self.level + self.mean)[:, None], self.root @ normals.T
-        both = np.empty((self.mean.size, 2 * len(normals)))
-        np.add(centre, moved, out=both[:, : len(normals)])
-        np.subtract(centre, moved, out=both[:, len(normals) :])
+        """Joint draws of the arms' rewards, (2 draws, arms), from normals of shape (draws, arms) with both signs.
+
+        They have the precision of the normals, or double precision where the posterior is too narrow for it.
+        """
+        exact = normals if self._fits(normals.dtype) else normals.astype(np.float64)
+        kind, count = exact.dtype, len(exact)
+        centre, moved = (self.level + self.mean).astype(kind)[:, None], self.root.astype(kind) @ exact.T
+        both = np.empty((self.mean.size, 2 * count), dtype=kind)
+        np.add(centre, moved, out=both[:, :count])
+        np.subtract(centre, moved, out=both[:, count:])
         return both.T
+
+    def _fits(self, kind: np.dtype[np.floating]) -> bool:
+        """Whether rounding is much smaller than the posterior's standard deviations."""
+        rounding = float(np.finfo(kind).eps) * np.abs(self.level + self.mean).max()
+        return bool(rounding**2 <= ROUNDING**2 * self.covariance.diagonal().min())
 
 
 def contrasts(

@@ -32,12 +32,16 @@ class Costs:
     def draws(self, normals: Floats) -> Floats:
         """Draws mean_usd * exp(log_sd z), (2 draws, arms), from normals of shape (draws, arms) with both signs.
 
-        All are above zero. The exponent keeps the normals' precision, and that of -z is the inverse.
+        All are above zero and have the precision of the normals; that of -z is the inverse.
         """
-        mean_usd, both = self.mean_usd[:, None], np.empty((self.mean_usd.size, 2 * len(normals)))
-        factor = np.exp(self.log_sd.astype(normals.dtype)[:, None] * normals.T)
-        np.multiply(mean_usd, factor, out=both[:, : len(normals)])
-        np.multiply(mean_usd, 1 / factor, out=both[:, len(normals) :])
+        kind, count = normals.dtype, len(normals)
+        mean_usd, both = (
+            self.mean_usd.astype(kind)[:, None],
+            np.empty((self.mean_usd.size, 2 * count), dtype=kind),
+        )
+        factor = np.exp(self.log_sd.astype(kind)[:, None] * normals.T)
+        np.multiply(mean_usd, factor, out=both[:, :count])
+        np.divide(mean_usd, factor, out=both[:, count:])
         return both.T
 
 

@@ -81,6 +81,6 @@ def _scored(cells: Cells, settings: Allocation, billed: Costs, generator: np.ran
     """Scores of joint draws; a draw in which no arm is good enough elects the control."""
     drawn = joint_draws(posterior(cells, settings), billed, generator, settings.draws)
     control = settings.control
-    scored = scores(settings.objective, drawn.rewards, drawn.costs_usd, control)
+    scored = scores(settings.objective, drawn.rewards, drawn.costs_usd, control).astype(np.float64)
     scored[:, control] = np.maximum(scored[:, control], np.finfo(np.float64).min)
     return scored

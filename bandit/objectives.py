@@ -25,7 +25,6 @@ from bandit.score_draws import blocks
 
 Kind = Literal["reward_per_cost", "reward", "cheapest_non_inferior", "net_value", "budget"]
 DRAWS = 4_096
-LEAST = float(np.finfo(np.float64).min)
 _NEED_FLOOR = ("reward_per_cost", "cheapest_non_inferior")
 
 
@@ -107,7 +106,7 @@ def chance_best(
     for drawn in blocks(contrasts, costs, generator, draws):
         scored = scores(objective, drawn.rewards, drawn.costs_usd, control)
         if live[control]:
-            np.maximum(scored[:, control], LEAST, out=scored[:, control])
+            np.maximum(scored[:, control], np.finfo(scored.dtype).min, out=scored[:, control])
         best.append(best_of_draws(scored if live.all() else scored[:, live]))
     chance = np.zeros(live.size)
     chance[live] = sum(best) / len(best)

@@ -33,7 +33,7 @@ def within(cells: Cells, component: Z = Z.TOTAL) -> Within:
         (Z.UNIT, Z.UNIT), (Z.UNIT, Z.REQUESTS), (Z.UNIT, component),
         (component, component), (Z.REQUESTS, component), (Z.REQUESTS, Z.REQUESTS),
     )  # fmt: skip
-    units, requests, totals, yy, xy, xx = (cells.product(*place).copy() for place in places)
+    units, requests, totals, yy, xy, xx = (cells.product(*place) for place in places)
     ratio = totals / np.maximum(requests, 1.0)
     squares = np.maximum(yy - ratio * (2 * xy - ratio * xx), 0.0)
     freedom = requests * (1 - 1 / np.maximum(units, 1.0))

@@ -71,9 +71,9 @@ class Evidence:
 
     def where(self, keep: NDArray[np.bool_]) -> "Evidence":
         """The epochs where `keep` is true."""
-        kept = np.flatnonzero(keep).tolist()
-        if len(kept) == len(self.epochs):
+        if keep.all():
             return self
+        kept = np.flatnonzero(keep).tolist()
         span = slice(kept[0], kept[-1] + 1) if kept else slice(0)
         if len(kept) == span.stop - (span.start or 0):
             return self._span(span)
@@ -107,6 +107,11 @@ class Evidence:
     def _opened_at_ms(self) -> NDArray[np.int64]:
         openings = (epoch.opened_at_ms for epoch in self.epochs)
         return np.fromiter(openings, dtype=np.int64, count=len(self.epochs))
+
+    @cached_property
+    def _cost_series(self) -> NDArray[np.int64]:
+        series = (epoch.cost_series for epoch in self.epochs)
+        return np.fromiter(series, dtype=np.int64, count=len(self.epochs))
 
     def running_ms(self, now_ms: int) -> int:
         """How long it took traffic until now: epochs end at a pause and go on with the next start."""
@@ -142,7 +147,7 @@ class Evidence:
 
     def in_series(self, series: int) -> "Evidence":
         """Epochs of one cost series, for cost and ratio tests."""
-        return self.where(np.array([epoch.cost_series == series for epoch in self.epochs], dtype=bool))
+        return self.where(self._cost_series == series)
 
     def _with_silence(self, definition: Experiment, final: NDArray[np.bool_]) -> "Evidence":
         """Count called units without any feedback at the declared value, in epochs whose window is over."""

@@ -180,20 +180,23 @@ class _Parts:
     numerator: Floats
     denominator: Floats
     numerator_variance: Floats
-    denominator_variance: Floats
-    covariance: Floats
+    spread: tuple[Floats, Floats] | None
+    """The denominator's variance and the covariance; None where it is one for every unit, which leaves a mean."""
 
     @classmethod
     def of(cls, pairs: Pairs, numerator: Z, denominator: Z) -> "_Parts":
         top = pairs.moment(Z.UNIT, numerator) / pairs.n
         bottom = pairs.moment(Z.UNIT, denominator) / pairs.n
+        variance = pairs.moment(numerator, numerator) / pairs.n - top**2
+        if denominator is Z.UNIT:
+            return cls(pairs, top, bottom, variance, None)
+        of_bottom = pairs.moment(denominator, denominator) / pairs.n - bottom**2
         return cls(
             pairs,
             top,
             bottom,
-            pairs.moment(numerator, numerator) / pairs.n - top**2,
-            pairs.moment(denominator, denominator) / pairs.n - bottom**2,
-            pairs.moment(numerator, denominator) / pairs.n - top * bottom,
+            variance,
+            (of_bottom, pairs.moment(numerator, denominator) / pairs.n - top * bottom),
         )
 
     def means(self, weights: Floats) -> _Means:
@@ -204,11 +207,11 @@ class _Parts:
 
     def noise(self, weights: Floats, of_against: Floats) -> _Noise:
         """Sums of the variances under weights of each arm's own."""
-        return _Noise(
-            self.pairs.sums(self.numerator_variance, weights, of_against),
-            self.pairs.sums(self.denominator_variance, weights, of_against),
-            self.pairs.sums(self.covariance, weights, of_against),
-        )
+        top = self.pairs.sums(self.numerator_variance, weights, of_against)
+        if self.spread is None:
+            return _Noise(top, np.zeros_like(top), np.zeros_like(top))
+        bottom, both = (self.pairs.sums(part, weights, of_against) for part in self.spread)
+        return _Noise(top, bottom, both)
 
 
 def arm_means(cells: Cells, arms: Series[int], width: float = 1.0) -> tuple[Estimate, ...]:

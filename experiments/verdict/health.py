@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from bandit.cells import Floats
 from experiments.definition.experiment import Experiment
+from experiments.evidence.epochs import NEVER
 from experiments.evidence.evidence import Evidence
 from experiments.inference.split import Split, check_split
 from experiments.verdict.drifting import DriftAlert
@@ -45,7 +46,7 @@ class Health:
 
 def check_health(definition: Experiment, everything: Evidence, mature: Evidence) -> Health:
     """Check sample ratios, missing feedback and degraded decisions."""
-    closed = np.array([epoch.closed_at_ms is not None for epoch in everything.epochs], dtype=bool)
+    closed = everything.closed_at_ms < NEVER
     assigned = check_split(everything.counts["assigned"][closed], everything.shares[closed])
     called = check_split(_called(mature), mature.shares)
     feedback = check_split(mature.counts["feedback"], mature.shares)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandit.contrast import contrasts
+from bandit.contrast import Contrasts, contrasts
 
 
 def random_cells(seed: int, epochs: int = 12, arms: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -135,6 +135,17 @@ def test_draws_have_the_posterior_s_mean_and_covariance():
     drawn = got.draws(np.random.default_rng(0).standard_normal((200_000, 4)))
     np.testing.assert_allclose(drawn.mean(axis=0), got.level + got.mean, atol=0.002)
     np.testing.assert_allclose(np.cov(drawn.T), got.covariance, atol=0.002)
+
+
+@pytest.mark.parametrize(("level", "kind"), [(0.7, np.float32), (2e6, np.float64)])
+def test_draws_keep_the_precision_of_the_normals_only_where_it_is_enough(level, kind):
+    """Rewards of 2,000,000 give or take .01 would all be alike in single precision."""
+    sd = np.array([0.01, 0.01])
+    posterior = Contrasts(np.array([0.0, 0.02]), np.diag(sd**2), np.diag(sd), level)
+    drawn = posterior.draws(np.random.default_rng(0).standard_normal((50_000, 2), dtype=np.float32))
+    assert drawn.dtype == kind
+    np.testing.assert_allclose(drawn.std(axis=0, dtype=np.float64), sd, rtol=0.01)
+    assert (drawn[:, 1] > drawn[:, 0]).mean() == pytest.approx(0.92135, abs=0.005)  # Phi(sqrt 2)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from bandit.best import best_of_normals
 from bandit.contrast import Contrasts
 from bandit.costs import Costs
 from bandit.objectives import Objective, chance_best, scores
+from bandit.score_draws import POOL
 
 
 def known(means: list[float], sd: float = 0.0) -> Contrasts:
@@ -156,6 +158,24 @@ def test_the_same_seed_gives_the_same_chances_and_at_least_4096_draws_are_taken(
     first, again = (chance_best(*call, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert (first * 4096 == (first * 4096).round()).all()
+
+
+def test_errors_of_one_look_s_draws_do_not_persist():
+    """All looks read one pool of normals, each in its own way: their errors are as large as chance, and average out."""
+    call = (Objective("reward"), known([0.5, 0.501, 0.502], 0.01), priced([1.0] * 3), np.ones(3, dtype=bool))
+    looks = np.array([chance_best(*call, np.random.default_rng([5, epoch])) for epoch in range(400)])
+    exact = best_of_normals(np.array([0.5, 0.501, 0.502]), np.full(3, 0.01))
+    error = looks - exact
+    assert 0.003 < error.std(axis=0).max() < 0.0075, "4,096 draws, every normal with both signs"
+    assert np.abs(error.mean(axis=0)).max() < 4 * 0.0075 / 20
+    assert np.abs(np.corrcoef(error[:-1, 2], error[1:, 2])[0, 1]) < 0.2
+
+
+def test_more_draws_than_the_pool_holds_are_as_good_as_any():
+    """The pool grows with what is read of it."""
+    call = (Objective("reward"), known([0.5, 0.52], 0.02), priced([1.0, 1.0]), np.ones(2, dtype=bool))
+    got = chance_best(*call, np.random.default_rng(1), draws=POOL)
+    np.testing.assert_allclose(got, best_of_normals(np.array([0.5, 0.52]), np.full(2, 0.02)), atol=0.004)
 
 
 def test_cost_objectives_without_any_floor_are_refused():
