@@ -178,39 +178,42 @@ class _Parts:
 
     pairs: Pairs
     numerator: Floats
-    denominator: Floats
     numerator_variance: Floats
-    spread: tuple[Floats, Floats] | None
-    """The denominator's variance and the covariance; None where it is one for every unit, which leaves a mean."""
+    below: tuple[Floats, Floats, Floats] | None
+    """The denominator's mean and variance and the covariance; None where it is one for every unit: a plain mean."""
 
     @classmethod
     def of(cls, pairs: Pairs, numerator: Z, denominator: Z) -> "_Parts":
-        top = pairs.moment(Z.UNIT, numerator) / pairs.n
-        bottom = pairs.moment(Z.UNIT, denominator) / pairs.n
-        variance = pairs.moment(numerator, numerator) / pairs.n - top**2
+        def mean(one: Z, other: Z) -> Floats:
+            moments: Floats = pairs.moment(one, other) / pairs.n
+            return moments
+
+        top = mean(Z.UNIT, numerator)
+        variance = mean(numerator, numerator) - top**2
         if denominator is Z.UNIT:
-            return cls(pairs, top, bottom, variance, None)
-        of_bottom = pairs.moment(denominator, denominator) / pairs.n - bottom**2
-        return cls(
-            pairs,
-            top,
-            bottom,
-            variance,
-            (of_bottom, pairs.moment(numerator, denominator) / pairs.n - top * bottom),
+            return cls(pairs, top, variance, None)
+        bottom = mean(Z.UNIT, denominator)
+        of_bottom, together = (
+            mean(denominator, denominator) - bottom**2,
+            mean(numerator, denominator) - top * bottom,
         )
+        return cls(pairs, top, variance, (bottom, of_bottom, together))
 
     def means(self, weights: Floats) -> _Means:
         """Ratios of means under weights common to both arms of a pair."""
         total = np.maximum(weights.sum(axis=-1), SMALLEST_MEAN)
-        bottom = np.maximum(self.pairs.sums(self.denominator, weights) / total, SMALLEST_MEAN)
-        return _Means(self.pairs.sums(self.numerator, weights) / total / bottom, bottom)
+        top = self.pairs.sums(self.numerator, weights) / total
+        if self.below is None:
+            return _Means(top, np.ones_like(top))
+        bottom = np.maximum(self.pairs.sums(self.below[0], weights) / total, SMALLEST_MEAN)
+        return _Means(top / bottom, bottom)
 
     def noise(self, weights: Floats, of_against: Floats) -> _Noise:
         """Sums of the variances under weights of each arm's own."""
         top = self.pairs.sums(self.numerator_variance, weights, of_against)
-        if self.spread is None:
+        if self.below is None:
             return _Noise(top, np.zeros_like(top), np.zeros_like(top))
-        bottom, both = (self.pairs.sums(part, weights, of_against) for part in self.spread)
+        bottom, both = (self.pairs.sums(part, weights, of_against) for part in self.below[1:])
         return _Noise(top, bottom, both)
 
 

@@ -65,7 +65,8 @@ class Comparison:
     """One-sided lower bound of the reward difference, tuned to the margin."""
     not_worse_upper: float
     not_worse_upper_early: float
-    """The same while outcomes are too rare for the plain one, with the largest variance that the margin allows."""
+    """The same while outcomes are too rare for the plain one, with the largest variance that the margin allows;
+    later the plain one."""
     superior_lower: float
     """One-sided lower bound on the objective's scale; -inf where only a saving counts as gain."""
     superior_upper: float
@@ -161,12 +162,14 @@ def compare(
     arms: Series[int],
     cost_series: int,
     settled: Evidence | None = None,
+    rare: bool = True,
 ) -> tuple[Comparison, ...]:
     """Test candidates against the control on mature evidence; all at once, as they share their arrays.
 
     `settled` (Evidence.settled) shows harm on guardrails earlier; without it that is read from mature epochs too.
+    Where no outcome is `rare` any more, nobody asks for the early bound and it is the plain one.
     """
-    found = _estimates(definition, evidence, arms, cost_series)
+    found = _estimates(definition, evidence, arms, cost_series, rare)
     later = settled if settled is not None else evidence
     guards = guard_effects(definition, evidence, later, arms, cost_series, level(definition))
     scales = _Scales.of(definition)
@@ -205,13 +208,13 @@ def objective_effects(
 
 
 def _estimates(
-    definition: Experiment, evidence: Evidence, arms: Series[int], cost_series: int
+    definition: Experiment, evidence: Evidence, arms: Series[int], cost_series: int, rare: bool
 ) -> tuple[_Estimates, ...]:
     reward, objective = definition.reward, definition.objective
     rewards, current = evidence.metric(PRIMARY), evidence.in_series(cost_series)
     margin = Boundary(-objective.reward_margin, reward.range[0], reward.width)
     plain = differences(tested_rewards(definition, evidence), 0, arms, reward.width)
-    early = differences(rewards, 0, arms, reward.width, margin)
+    early = differences(rewards, 0, arms, reward.width, margin) if rare else plain
     costs = log_ratios(current.metric(COST), 0, arms, Z.COST, Z.UNIT)
     per_request = costs
     if not single_requests(current.metric(COST)):

@@ -100,6 +100,11 @@ def candidacy(definition: Experiment, comparison: Comparison, volume: Volume) ->
     return Candidacy(comparison, rules)
 
 
+def few_data(definition: Experiment, volume: Volume) -> bool:
+    """Whether any arm has too few units, or too few of a rarer outcome, for the asymptotics."""
+    return min(volume.units) < _fewest(definition) or min(volume.rarer) < RARE_OUTCOMES
+
+
 def _data(definition: Experiment, comparison: Comparison, volume: Volume) -> Rule:
     """Enough units for the asymptotics, and enough of the rarer outcomes."""
     least, arm = _fewest(definition), comparison.arm

@@ -17,7 +17,7 @@ from experiments.verdict.elimination import eliminated
 from experiments.verdict.health import Health, check_health
 from experiments.verdict.next_shares import next_epoch
 from experiments.verdict.progress import Declared, Progress
-from experiments.verdict.rules import Candidacy, candidacy
+from experiments.verdict.rules import Candidacy, candidacy, few_data
 from experiments.verdict.shadow import (
     ShadowComparison,
     compare_shadows,
@@ -72,7 +72,8 @@ def tick(definition: Experiment, everything: Evidence, standing: Standing, now_m
     drift = drift_alerts(definition, mature)
     health = check_health(definition, tested, mature).with_drift(drift)
     settled = tested.settled(definition, now_ms)
-    comparisons = compare(definition, mature, range(1, len(definition.candidates)), series, settled)
+    rare = few_data(definition, seen)
+    comparisons = compare(definition, mature, range(1, len(definition.candidates)), series, settled, rare)
     live = tuple(candidacy(definition, one, seen) for one in comparisons if one.arm not in standing.dropped)
     if standing.watching:
         live = tuple(with_newest(definition, mature, settled, one, series) for one in live)
