@@ -55,6 +55,10 @@ class Cells:
     def __add__(self, other: "Cells") -> "Cells":
         return Cells(self.sums + other.sums)
 
+    def followed_by(self, later: "Cells") -> "Cells":
+        """The epochs of both, one after the other."""
+        return Cells(np.concatenate([self.sums.T, later.sums.T], axis=-1).T)
+
     def __getitem__(self, epochs: slice | NDArray[np.bool_]) -> "Cells":
         """The same arms in some of the epochs."""
         return Cells(self.sums[epochs])

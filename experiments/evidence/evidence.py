@@ -97,6 +97,27 @@ class Evidence:
             shares=self.shares[span],
         )
 
+    def first(self, epochs: int) -> "Evidence":
+        """The first so many epochs, with the degraded decisions that are counted in them."""
+        part = self._span(slice(epochs))
+        return replace(part, degraded=tuple(part.counts["degraded"].sum(axis=0).tolist()))
+
+    def followed_by(self, later: "Evidence") -> "Evidence":
+        """This evidence and that of the epochs after it, as `gather` makes it of the rows of both."""
+        one, other = _costed_apart(self, later), _costed_apart(later, self)
+        names = [*one, *(name for name in other if name not in one)]
+        empty, none = Cells.empty(len(self.epochs), self.arms), Cells.empty(len(later.epochs), self.arms)
+        return Evidence(
+            epochs=self.epochs + later.epochs,
+            counts={
+                name: np.concatenate([counts, later.counts[name]]) for name, counts in self.counts.items()
+            },
+            cells={name: one.get(name, empty).followed_by(other.get(name, none)) for name in names},
+            latency=self.latency + later.latency,
+            degraded=tuple(sum(both) for both in zip(self.degraded, later.degraded, strict=True)),
+            shares=np.concatenate([self.shares, later.shares]),
+        )
+
     @cached_property
     def closed_at_ms(self) -> NDArray[np.int64]:
         """When each epoch closed; NEVER where it is open. Shape (epochs,)."""
@@ -161,6 +182,13 @@ class Evidence:
         if definition.reward.outside == "clip":
             cells[UNCLIPPED] = _spoken(self.metric(UNCLIPPED), called, value, final)
         return replace(self, cells=cells)
+
+
+def _costed_apart(some: Evidence, beside: Evidence) -> Mapping[str, Cells]:
+    """Cells by metric, rewards with a known cost among them wherever they are apart `beside`: else all have one."""
+    if COSTED not in beside.cells or COSTED in some.cells:
+        return some.cells
+    return {**some.cells, COSTED: some.metric(PRIMARY)}
 
 
 def _spoken(rewards: Cells, called: Cells, value: float, final: NDArray[np.bool_]) -> Cells:

@@ -62,6 +62,11 @@ def check_split(counts: NDArray[np.int64], shares: Floats) -> Split:
     return _checked(_Table(counts.astype(np.int64), shares.astype(np.float64)))
 
 
+def forget() -> None:
+    """Drop the answers that are kept; nothing but time is lost."""
+    _checked.cache_clear()
+
+
 class _Table:
     """Counts and shares, equal to another pair of the same numbers; the newest epoch tells most of them apart.
 

@@ -1,37 +1,35 @@
 """Reading evidence: the cells and epochs of an experiment, with those of final epochs read only once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import takewhile
 
 from experiments.evidence.evidence import Evidence, gather
-from experiments.evidence.units import CellRow
 from storage.records import ExperimentRow
 from storage.store import Store
 
 
 @dataclass
 class CellCache:
-    """Cells of final epochs, which never change; only younger ones are read again."""
+    """Evidence of final epochs, which never change; only younger ones are read again."""
 
-    rows: list[CellRow] = field(default_factory=list)
-    final_below: int = 0
-    """All epochs below this number are in `rows`."""
+    final: Evidence | None = None
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest epoch that need not be read again; 0 if there is none."""
+        return self.final.epochs[-1].number if self.final is not None else 0
 
 
 def read_evidence(store: Store, row: ExperimentRow, now_ms: int, cache: CellCache) -> Evidence:
     """The experiment's evidence; moves epochs that became final into the cache."""
+    known, arms, window = cache.newest, len(row.definition.candidates), row.definition.reward.window_ms
     epochs = store.epochs(row.id)
-    fresh = store.cells(row.id, cache.final_below)
-    window = row.definition.reward.window_ms
-    open_from = next(
-        (epoch.number for epoch in epochs if epoch.number > 0 and not epoch.mature(window, now_ms)),
-        epochs[-1].number + 1 if epochs else 0,
-    )
-    evidence = gather(epochs, [*cache.rows, *fresh], len(row.definition.candidates))
-    # Epoch 0 collects degraded decisions at any time, so it is read anew with every look.
-    settled = [cell for cell in fresh if 0 < cell.epoch < open_from]
-    if cache.final_below == 0:
-        cache.rows = settled
-    else:
-        cache.rows += settled
-    cache.final_below = max(open_from, 0)
+    young = [epoch for epoch in epochs if epoch.number > known]
+    # Epoch 0 collects degraded decisions at any time, so its cells are read anew with every look.
+    evidence = gather(young, store.cells(row.id, known + 1), arms)
+    if cache.final is not None:
+        evidence = cache.final.followed_by(evidence)
+    final = list(takewhile(lambda epoch: epoch.mature(window, now_ms), evidence.epochs))
+    if final and final[-1].number > known:
+        cache.final = evidence.first(len(final))
     return evidence

@@ -177,6 +177,33 @@ def test_silence_at_a_value_equals_feedback_of_that_value(kind, units, value):
         assert there.sums == pytest.approx(here.sums, abs=1e-9)
 
 
+@given(of_epochs=st.lists(UNITS, min_size=1, max_size=5), split=st.integers(0, 5), degraded=st.integers(0, 3))
+def test_evidence_of_older_and_younger_epochs_is_that_of_all(of_epochs, split, degraded):
+    """What is final is kept as arrays: joined with young epochs they are what all rows give, metric by metric."""
+    epochs = [Epoch(1, number, number, (0.5, 0.5)) for number in range(1, len(of_epochs) + 1)]
+    rows = [
+        replace(
+            cells_of_units(DEFINITION, units)[0], epoch=epoch.number, arm=epoch.number % 2, latency={7: 2}
+        )
+        for epoch, units in zip(epochs, of_epochs, strict=True)
+    ]
+    rows.append(CellRow(0, 1, (0, 0, 0, 0, 0, 0, degraded), {}))
+    whole = gather(epochs, rows, 2)
+    older = gather(epochs[:split], [one for one in rows if one.epoch <= split], 2).first(len(epochs[:split]))
+    joined = older.followed_by(
+        gather(epochs[split:], [one for one in rows if one.epoch > split or one.epoch == 0], 2)
+    )
+    assert joined.epochs == whole.epochs
+    assert joined.degraded == whole.degraded == (0, degraded)
+    assert joined.latency == whole.latency
+    assert joined.cells.keys() == whole.cells.keys()
+    for name, cells in whole.cells.items():
+        np.testing.assert_array_equal(joined.cells[name].sums, cells.sums)
+    for name, counts in whole.counts.items():
+        np.testing.assert_array_equal(joined.counts[name], counts)
+    np.testing.assert_array_equal(joined.shares, whole.shares)
+
+
 @given(units=UNITS)
 def test_every_rated_unit_is_in_the_rewards_and_those_with_a_cost_beside_it(units):
     """Rewards of units without a cost are stored apart and read together; ratios read the others alone."""
