@@ -9,18 +9,11 @@ from time import perf_counter
 
 import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from evaluation.calibration.advance import shown
 from evaluation.calibration.bars import Bar, bars
 from evaluation.calibration.document import Circumstances, document
-from evaluation.calibration.run import QUICK, Plan, Results, calibrate, pieces
+from evaluation.calibration.run import QUICK, Plan, calibrate, pieces
 from evaluation.calibration.speed import measured
 
 DOCUMENT = Path("docs/calibration.md")
@@ -31,7 +24,8 @@ def main(arguments: list[str]) -> int:
     asked = _parser().parse_args(arguments)
     plan = Plan.full(QUICK if asked.quick else asked.part, asked.seed)
     begun = perf_counter()
-    results = _shown(plan, asked.jobs)
+    with shown(sum(len(piece.seeds) for piece in pieces(plan)), sys.stdout) as advance:
+        results = calibrate(plan, asked.jobs, advance)
     judged, took = bars(results), perf_counter() - begun
     out = asked.out if asked.out or asked.quick else DOCUMENT
     if out is not None:
@@ -77,20 +71,6 @@ def _part(text: str) -> float:
     if not 0 < part <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} of the replications; give a number in (0, 100]")
     return part
-
-
-def _shown(plan: Plan, jobs: int) -> Results:
-    """The run under a progress bar that counts replications."""
-    columns = (
-        TextColumn("calibration"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        bar = progress.add_task("", total=sum(len(piece.seeds) for piece in pieces(plan)))
-        return calibrate(plan, jobs, lambda done: progress.advance(bar, done))
 
 
 if __name__ == "__main__":
