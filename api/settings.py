@@ -7,23 +7,21 @@ no setting but configuration data (router.config.document).
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from router.config.document import Document
 from router.config.model import Deployment, Model
 
+PREFIX = "POINTSMAN_"
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """How this installation runs; frozen, built once and passed down."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="POINTSMAN_", frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     store: str = "pointsman.sqlite"
     """Ledger: the path of an SQLite file, or a store's URL."""
@@ -53,6 +51,13 @@ class Settings(BaseSettings):
     """Time in which a client must have sent its request body."""
     shutdown_s: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 8.0
     """Time that running requests have to finish after SIGTERM."""
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], **given: object) -> Self:
+        """What is given here, else the environment's, else the defaults; raises pydantic's ValidationError."""
+        found = {name: environ[name] for name in environ if name.upper().startswith(PREFIX)}
+        named = {name[len(PREFIX) :].lower(): value for name, value in found.items()}
+        return cls.model_validate({name: named[name] for name in cls.model_fields if name in named} | given)
 
     @property
     def signing_key_text(self) -> str | None:

@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How often the crash test kills, and each fault is injected: `make soak` raises both."""
-    parser.addoption("--kills", type=int, default=10, help="kills of the crash test (tests/process)")
+    parser.addoption("--kills", type=int, default=5, help="kills of the crash test (tests/process)")
     parser.addoption("--rounds", type=int, default=1, help="rounds of every fault (tests/faults)")
 
 

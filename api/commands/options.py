@@ -27,11 +27,13 @@ def settings(**given: object) -> "Settings":
     """Deployment settings: what is given here, else the environment; raises ConfigInvalid with all problems."""
     from pydantic import ValidationError
 
-    from api.settings import Settings
+    from api.settings import Settings, environment
     from router.errors import ConfigInvalid
 
     try:
-        return Settings.model_validate({name: value for name, value in given.items() if value is not None})
+        return Settings.read(
+            environment(), **{name: value for name, value in given.items() if value is not None}
+        )
     except ValidationError as error:
         problems = (f"setting {each['loc'][0]}: {each['msg']}" for each in error.errors(include_input=False))
         raise ConfigInvalid("; ".join(problems)) from None

@@ -6,7 +6,7 @@ from pathlib import Path
 from api.processes.children import Child
 from api.processes.preparation import prepare
 from api.processes.serve import Supervisor
-from api.settings import Settings
+from api.settings import Settings, environment
 
 
 class ProfiledSupervisor(Supervisor):
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     asked, rest = parser.parse_known_args()
-    settings = Settings(port=asked.port)
+    settings = Settings.read(environment(), port=asked.port)
     say = lambda line: print(line, flush=True)  # noqa: E731
     supervisor = ProfiledSupervisor(settings, prepare(settings, asked.config, say), say)
     supervisor.arguments = tuple(rest)

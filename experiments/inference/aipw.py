@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy.stats import norm
 
 from bandit.cells import Cells, Floats, Z
 from experiments.inference.effects import SMALLEST_FREEDOM, single_requests
+from experiments.inference.laws import normal_exceeded_by
 from experiments.inference.not_enough import NotEnoughData
 
 
@@ -53,7 +53,7 @@ def aipw_difference(
     spread = float((scores.h**2 * np.maximum(squares, 0.0)).sum())
     if spread <= 0:
         return NotEnoughData("no variation: all outcomes of both arms are the same")
-    reach = float(norm.isf(alpha / 2)) * sqrt(spread) / weight
+    reach = normal_exceeded_by(alpha / 2) * sqrt(spread) / weight
     return CrossCheck(value, value - reach, value + reach, int(scores.n.sum()))
 
 

@@ -10,10 +10,9 @@ from math import inf, isfinite, sqrt
 
 import numpy as np
 from scipy.special import betainc, betaincc
-from scipy.stats import beta as beta_distribution
-from scipy.stats import norm
 
 from bandit.cells import Floats
+from experiments.inference.laws import beta_density, normal_above, normal_below, normal_density
 from experiments.inference.not_enough import NotEnoughData
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(96)
@@ -80,8 +79,8 @@ def of_effect(
         )
     d = effect if higher_is_better else -effect
     z = d / standard_error
-    loss = standard_error * float(norm.pdf(z)) - d * float(norm.sf(z))
-    return Chances(float(norm.cdf(z)), max(0.0, loss), float(norm.cdf((d + margin) / standard_error)))
+    loss = standard_error * normal_density(z) - d * normal_above(z)
+    return Chances(normal_below(z), max(0.0, loss), normal_below((d + margin) / standard_error))
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class _Posterior:
         return result
 
     def density(self, x: Floats) -> Floats:
-        result: Floats = beta_distribution.pdf(x, self.alpha, self.beta)
+        result: Floats = beta_density(x, self.alpha, self.beta)
         return result
 
     def edges(self) -> list[float]:

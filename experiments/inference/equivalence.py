@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from math import sqrt
 from typing import Literal
 
-from scipy.stats import t as student
-
 from experiments.inference.fixed_horizon import Sums, variance_of_mean, welch_freedom
+from experiments.inference.laws import student_above
 from experiments.inference.not_enough import NotEnoughData
 
 Correction = Literal["holm", "benjamini_hochberg"]
@@ -26,8 +25,8 @@ def equivalence_p(control: Sums, candidate: Sums, margin: float) -> float | NotE
         return NotEnoughData("no variation: all outcomes of both arms are the same")
     freedom = welch_freedom(a, b, control.units, candidate.units)
     difference, error = candidate.y / candidate.x - control.y / control.x, sqrt(a + b)
-    above = float(student.sf((difference + margin) / error, freedom))
-    below = float(student.cdf((difference - margin) / error, freedom))
+    above = student_above((difference + margin) / error, freedom)
+    below = student_above((margin - difference) / error, freedom)
     return max(above, below)
 
 

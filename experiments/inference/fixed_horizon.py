@@ -8,12 +8,8 @@ from dataclasses import dataclass
 from math import ceil, inf, isfinite, log, sqrt
 from typing import Literal
 
-from scipy.optimize import brentq
-from scipy.stats import norm
-from scipy.stats import t as student
-from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
-
 from bandit.cells import Floats, Z
+from experiments.inference.laws import normal_above, normal_exceeded_by, student_above, student_exceeded_by
 from experiments.inference.not_enough import NotEnoughData
 
 SMALL_COUNT = 10
@@ -21,6 +17,8 @@ SMALL_COUNT = 10
 MIN_RATIO_UNITS = 100
 LARGEST_VARIATION = 0.1
 """Coefficient of variation of a mean cost above which the delta method gives way to Fieller's interval."""
+_NOTHING = 1e-300
+"""Variance of a proportion whose root rounds to zero."""
 _FAR = 700.0
 """Stands for an infinite log limit while solving for p."""
 
@@ -94,8 +92,8 @@ def mean_difference(control: Sums, candidate: Sums, alpha: float = 0.05) -> Resu
     freedom = welch_freedom(a, b, control.units, candidate.units)
     of_control, of_candidate = control.y / control.x, candidate.y / candidate.x
     effect = of_candidate - of_control
-    reach = error * float(student.isf(alpha / 2, freedom))
-    p_value = 2 * float(student.sf(abs(effect) / error, freedom))
+    reach = error * student_exceeded_by(alpha / 2, freedom)
+    p_value = 2 * student_above(abs(effect) / error, freedom)
     return FixedHorizon(
         "welch", "difference", of_control, of_candidate, effect, effect - reach, effect + reach, p_value
     )
@@ -104,8 +102,11 @@ def mean_difference(control: Sums, candidate: Sums, alpha: float = 0.05) -> Resu
 def proportion_difference(control: Sums, candidate: Sums, alpha: float = 0.05) -> Result:
     """Pooled z-test of two proportions; interval by Newcombe (1998, method 10) when a count is small.
 
-    With large counts the interval is the plain one with separate variances.
+    With large counts the interval is the plain one with separate variances. statsmodels, which knows them, is imported
+    with the first such report: it takes a second.
     """
+    from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
+
     short = _short(control, candidate, 2)
     if short is not None:
         return short
@@ -114,8 +115,8 @@ def proportion_difference(control: Sums, candidate: Sums, alpha: float = 0.05) -
     smallest = min(min(y, n - y) for y, n in zip(counts, units, strict=True))
     if smallest < 0:
         return NotEnoughData("rewards are not 0 or 1: fewer units than successes")
-    same = sum(counts) in (0, sum(units))
-    p_value = 1.0 if same else float(proportions_ztest(counts, units)[1])
+    pooled = sum(counts) / sum(units)
+    p_value = 1.0 if pooled * (1 - pooled) <= _NOTHING else float(proportions_ztest(counts, units)[1])
     low, high = confint_proportions_2indep(
         counts[0],
         units[0],
@@ -146,11 +147,11 @@ def ratio_change(control: Sums, candidate: Sums, alpha: float = 0.05) -> Result:
     variance = a.log_variance + b.log_variance
     if variance <= 0:
         return NotEnoughData("no variation: all outcomes of both arms are the same")
-    quantile = float(norm.isf(alpha / 2))
+    quantile = normal_exceeded_by(alpha / 2)
     effect = log(b.value) - log(a.value)
     if max(a.variation, b.variation) <= LARGEST_VARIATION:
         reach = quantile * sqrt(variance)
-        p_value = 2 * float(norm.sf(abs(effect) / sqrt(variance)))
+        p_value = 2 * normal_above(abs(effect) / sqrt(variance))
         return FixedHorizon(
             "delta", "log_ratio", a.value, b.value, effect, effect - reach, effect + reach, p_value
         )
@@ -172,7 +173,7 @@ def planned_units(
         raise ValueError(f"alpha == {alpha:g}, power == {power:g}, must be probabilities between 0 and 1")
     if not (0 < mde < inf and 0 <= sd < inf):
         raise ValueError(f"mde == {mde:g}, sd == {sd:g}, must be finite, mde > 0 and sd >= 0")
-    quantiles = float(norm.isf(alpha / sides)) + float(norm.isf(1 - power))
+    quantiles = normal_exceeded_by(alpha / sides) + normal_exceeded_by(1 - power)
     return max(2, ceil(2 * (sd * quantiles / mde) ** 2))
 
 
@@ -241,8 +242,11 @@ def _recovered_p(control: _Ratio, candidate: _Ratio) -> float:
     if candidate.value == control.value:
         return 1.0
     if inner_limit(last) > 0:
-        return 2 * float(norm.sf(last))
-    return 2 * float(norm.sf(brentq(inner_limit, 0.0, last)))
+        return 2 * normal_above(last)
+
+    from scipy.optimize import brentq  # a third of a second, for a p that is rarely asked for
+
+    return 2 * normal_above(brentq(inner_limit, 0.0, last))
 
 
 def welch_freedom(a: float, b: float, units_a: float, units_b: float) -> float:

@@ -2,10 +2,10 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from bandit.cells import Cells, Z
 from experiments.inference.effects import SMALLEST_FREEDOM, VARIANCE_FLOOR, single_requests
+from experiments.inference.laws import chi_square_above
 
 
 def heterogeneity_p(cells: Cells, control: int, candidate: int, width: float = 1.0) -> float | None:
@@ -26,4 +26,4 @@ def heterogeneity_p(cells: Cells, control: int, candidate: int, width: float = 1
     means = total / n
     difference = means[:, 1] - means[:, 0]
     estimate = weights @ difference / weights.sum()
-    return float(chi2.sf(weights @ (difference - estimate) ** 2, len(n) - 1))
+    return chi_square_above(float(weights @ (difference - estimate) ** 2), len(n) - 1)

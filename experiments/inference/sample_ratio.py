@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from bandit.cells import Floats
+from experiments.inference.laws import chi_square_above
 
 ALARM_P = 0.001
 LEAST_EXPECTED = 5.0
@@ -77,7 +77,7 @@ def sample_ratio(counts: NDArray[np.int64], shares: Floats) -> SampleRatio:
     difference = groups @ (possible.sum(axis=0) - expected)
     covariance = np.diag(sizes @ split) - (split * sizes[:, None]).T @ split
     statistic, freedom = _quadratic_form(difference, covariance)
-    p_value = float(chi2.sf(statistic, freedom)) if freedom else 1.0
+    p_value = chi_square_above(statistic, freedom) if freedom else 1.0
     return SampleRatio(
         units=int(counts.sum()),
         statistic=statistic,

@@ -182,6 +182,22 @@ def test_a_setting_out_of_range_is_refused() -> None:
             Settings.model_validate(broken)
 
 
+def test_settings_come_from_options_then_the_environment_then_the_defaults() -> None:
+    """Names are the variables' after POINTSMAN_, in capitals or not; other variables of that prefix are no settings."""
+    environ = {
+        "POINTSMAN_PORT": "81",
+        "pointsman_workers": "3",
+        "POINTSMAN_KEY": "x",
+        "PORT": "9",
+        "HOST": "h",
+    }
+    found = Settings.read(environ, port=82)
+    assert (found.port, found.workers, found.host) == (82, 3, Settings().host)
+    assert Settings.read(environ).port == 81
+    with pytest.raises(ValidationError, match="port"):
+        Settings.read({"POINTSMAN_PORT": ""})
+
+
 def test_the_signing_key_is_not_in_the_text_of_the_settings() -> None:
     """Settings end up in error messages."""
     settings = Settings.model_validate({"signing_key": "k" * 40})

@@ -20,7 +20,7 @@ FLOORS: dict[str, set[str]] = {
     "dashboards": {"jinja2", "markupsafe", "rich"},
     "api": {
         "aiohttp", "fastapi", "httptools", "jinja2", "orjson", "prometheus_client", "pydantic",
-        "pydantic_settings", "python_multipart", "rich", "starlette", "structlog", "typer", "click", "uvicorn",
+        "python_multipart", "rich", "starlette", "structlog", "typer", "click", "uvicorn",
         "uvloop",
     },
 }  # fmt: skip

@@ -24,7 +24,7 @@ from experiments.verdict import comparison, guards
 
 pytestmark = pytest.mark.statistical
 
-RUNS, EPOCHS = 30, 14
+RUNS, EPOCHS = 20, 14
 Patch = pytest.MonkeyPatch
 
 
@@ -35,7 +35,7 @@ def at_the_margin() -> Scenario:
 
 def climbing() -> Scenario:
     """The same while everybody gets better."""
-    return at_margin("ramp", "ramp", rise(0.35, 0.95, 20), RUNS)
+    return at_margin("ramp", "ramp", rise(0.35, 0.95, 20), 2 * RUNS)
 
 
 def many() -> Scenario:

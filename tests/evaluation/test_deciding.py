@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 from evaluation.calibration.serving import decide
 
-RUNS = 8
+RUNS = 5
 
 
 @pytest.mark.statistical

@@ -56,6 +56,14 @@ def test_welch_equals_statsmodels():
     assert got.method == "welch"
 
 
+@pytest.mark.parametrize("total", [0.0, 5e-324, 3e-323, 1e-310])
+def test_rewards_too_small_for_a_variance_differ_from_nothing_by_nothing(total):
+    """Scores within [0, 1] may be as small as a float can be; their variance rounds to zero."""
+    found = ready(proportion_difference(Sums(3, 0.0, 0.0, 3, 3, 0.0), Sums(6, total, total, 6, 6, total)))
+    assert found.p_value == 1.0
+    assert found.low <= 0 <= found.high
+
+
 def test_large_proportions_use_the_pooled_z_and_the_plain_interval():
     """Known answer from statsmodels."""
     got = ready(proportion_difference(of_counts(1000, 700), of_counts(900, 675)))

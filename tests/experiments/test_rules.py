@@ -260,21 +260,21 @@ def test_no_error_so_far_is_no_proof_that_errors_stay_rare():
 @pytest.mark.parametrize("control_share", [0.5, 0.8])
 @pytest.mark.statistical
 def test_a_candidate_at_the_bound_of_errors_is_rarely_called_safe_or_harmful(control_share):
-    """True rates .002 and .012 with a bound of .01, 13 looks at up to 10,000 units, 400 runs.
+    """True rates .002 and .012 with a bound of .01, 13 looks at up to 10,000 units, 200 runs.
 
-    Each of the two claims may be made in 5% of runs; more than 31 of 400 has chance .006 at exactly 5%. With
+    Each of the two claims may be made in 5% of runs; more than 18 of 200 has chance .006 at exactly 5%. With
     the variance that was seen, the first claim was made in a third of runs.
     """
     random = np.random.default_rng(17)
     definition = experiment(guardrails=[ERRORS])
     sizes = (int(100 * control_share), int(100 * (1 - control_share)))
     kept = harmed = 0
-    for _ in range(400):
+    for _ in range(200):
         guards = _error_looks(random, definition, sizes, (0.002, 0.012), looks=100)
         kept += any(guard.kept for guard in guards)
         harmed += any(guard.harmed for guard in guards)
-    assert kept <= 31
-    assert harmed <= 31
+    assert kept <= 18
+    assert harmed <= 18
 
 
 def _error_looks(random, definition, sizes, rates, looks):

@@ -266,7 +266,7 @@ COUNTS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(COUNTS, COUNTS, COUNTS), max_size=4),
     st.sampled_from(KINDS),

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.statistical
 
 UNITS = 200
 EPOCHS = 28
-RUNS = 80
+RUNS = 48
 MARGIN = 0.05
 
 
@@ -163,7 +163,7 @@ def test_a_twin_under_a_common_sine_is_rarely_promoted(under_a_sine):
 def test_a_rising_level_does_not_carry_a_candidate_over_the_margin():
     """Traffic moves to the cheap candidate while everybody gets better, so its units are the later ones.
 
-    Pooled means take that for merit: with them this very test promoted 29 and dropped 19 of 80.
+    Pooled means take that for merit: with them 29 of 80 such candidates were promoted and 19 dropped.
     """
     level = np.linspace(0.35, 0.95, EPOCHS)
     found = run(np.stack([level, level - MARGIN], axis=1), (0.01, 0.001), RUNS, seed=14)

@@ -86,7 +86,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.mark.process
-def test_ten_kills_under_load_lose_nothing_and_count_nothing_twice(
+def test_kills_under_load_lose_nothing_and_count_nothing_twice(
     server: Server, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     """G1 and G2: the client's fsynced list is compared with the ledger row by row."""
@@ -102,8 +102,8 @@ def test_ten_kills_under_load_lose_nothing_and_count_nothing_twice(
     server.kill()
     kills = pytestconfig.getoption("--kills")
     assert client.acknowledged >= LOAD * kills, f"{client.acknowledged} between {kills} kills are no load"
-    assert client.states.get("duplicate", 0) > 50
-    assert client.states.get("superseded", 0) > 50
+    assert client.states.get("duplicate", 0) > 5 * kills
+    assert client.states.get("superseded", 0) > 5 * kills
     compare(server.store, client, tmp_path / "acknowledged.txt")
 
 

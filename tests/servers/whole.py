@@ -18,9 +18,12 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).parents[2]
 PROGRAM = (
     "import sys; from pathlib import Path; "
-    "from api.processes.serve import serve; from api.settings import Settings; "
+    "from api.processes.serve import serve; from api.settings import Settings, environment; "
 )
-START = PROGRAM + "sys.exit(serve(Settings(), Path(sys.argv[1]) if len(sys.argv) > 1 else None))"
+START = (
+    PROGRAM
+    + "sys.exit(serve(Settings.read(environment()), Path(sys.argv[1]) if len(sys.argv) > 1 else None))"
+)
 CONFIG = """
 models:
   big: {base_url: "http://127.0.0.1:9/v1", price: {input: 3.0, output: 15.0}, api_key_env: BIG_KEY}
