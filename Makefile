@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CLIENTS := .venv-clients
 CLIENTS_READY := $(CLIENTS)/.ready
 RIVALS := .venv-calibration
-WORKERS ?= 2
+WORKERS ?= 3
 RIVALS_READY := $(RIVALS)/.ready
 
 # One target after another, whatever -j says: they share what they set up. Only `make test` sets up at once.
