@@ -68,9 +68,9 @@ def forget() -> None:
 
 
 class _Table:
-    """Counts and shares, equal to another pair of the same numbers; the newest epoch tells most of them apart.
+    """Counts and shares, equal to another pair of the same numbers.
 
-    Hashing all of both would take as long as half a tick's other reading.
+    The newest epoch tells most of them apart, so the hash need not read all numbers at every look.
     """
 
     def __init__(self, counts: NDArray[np.int64], shares: Floats) -> None:
