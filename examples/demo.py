@@ -138,7 +138,8 @@ async def _loop(
         tally = await _traffic(console, figures, api, Traffic(url, seed, subjects, requests), requests)
         say(console, "Waiting for the last rewards to mature ...")
         await asyncio.sleep(SETTLE_S)
-        reports = [await api.report(subject) for subject in subjects]
+        answered = {subject: one.answered for subject, one in tally.subjects.items()}
+        reports = [await api.report(subject, answered[subject]) for subject in subjects]
         show_reports(console, reports)
         promoted = {}
         say(console, "Promote what the evidence supports:")

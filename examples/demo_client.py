@@ -14,7 +14,7 @@ from experiments.report.document import Report
 
 NOT_FOUND, PROMOTION_REFUSED = 404, 409
 TIMEOUT_S = 20.0
-FIRST_REPORT_S, LOOK_AGAIN_S = 30.0, 0.2
+REPORT_S, LOOK_AGAIN_S = 30.0, 0.2
 
 
 class NotYet(DemoFailed):
@@ -55,15 +55,20 @@ class Api:
         listed = (await self._ask("GET", "/v1/experiments"))["experiments"]
         return {one["name"]: _standing(one) for one in listed if one["name"] in names}
 
-    async def report(self, name: str) -> Report:
-        """An experiment's newest report; the first one comes with the planner's first look."""
-        for _ in range(int(FIRST_REPORT_S / LOOK_AGAIN_S)):
+    async def report(self, name: str, units: int) -> Report:
+        """An experiment's newest report, once the planner has counted so many units or has had time enough."""
+        found: Report | None = None
+        for _ in range(int(REPORT_S / LOOK_AGAIN_S)):
             with suppress(NotYet):
-                return Report.model_validate(
+                found = Report.model_validate(
                     await self._ask("GET", f"/v1/experiments/{name}/report?format=json")
                 )
+            if found is not None and found.units >= units:
+                return found
             await asyncio.sleep(LOOK_AGAIN_S)
-        raise DemoFailed(f"{name} has no report after {FIRST_REPORT_S:g} s; the server's log says why")
+        if found is None:
+            raise DemoFailed(f"{name} has no report after {REPORT_S:g} s; the server's log says why")
+        return found
 
     async def promote(self, name: str, why: str) -> str | None:
         """Promote the candidate that the verdict names; the new champion, or None where the evidence refuses."""

@@ -12,10 +12,12 @@ Where shares move, earlier epochs say by which factor each arm gets more or less
 
 which is the same a_e while shares are constant. It is fixed when an epoch opens, so E is an e-process whatever
 moves the shares, also in the middle of an epoch: the last row may be the open one.
+
+Sums over earlier epochs are all that a_e reads, so an answer goes on with the epochs that follow it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, log
 
 import numpy as np
@@ -32,12 +34,36 @@ ALARM_E = 1_000.0
 
 
 @dataclass(frozen=True)
+class _Past:
+    """What all epochs so far leave to those that follow."""
+
+    concentrations: tuple[float, ...]
+    seen: Floats
+    """Units on each arm; shape (arms,)."""
+    expected: Floats
+    """The same by the frozen shares."""
+    size: float
+    """Units on all arms."""
+    grown: Floats
+    """ln E of each concentration."""
+    impossible: bool
+    """Whether a unit went to an arm whose share was zero."""
+
+    @classmethod
+    def nothing(cls, arms: int, concentrations: Sequence[float]) -> "_Past":
+        """Before the first epoch."""
+        zeros = np.zeros(arms)
+        return cls(tuple(concentrations), zeros, zeros, 0.0, np.zeros(len(concentrations)), False)
+
+
+@dataclass(frozen=True)
 class SampleRatioSequence:
     """The e-process of one kind of count."""
 
     log_e: tuple[float, ...]
     """ln E after each epoch; infinite from the first unit on an arm whose share was zero."""
     units: int
+    past: _Past = field(repr=False, compare=False)
 
     @property
     def largest_e(self) -> float:
@@ -54,6 +80,14 @@ class SampleRatioSequence:
         """Whether E ever reached 1,000."""
         return max((0.0, *self.log_e)) >= log(ALARM_E)
 
+    def followed_by(self, counts: NDArray[np.int64], shares: Floats) -> "SampleRatioSequence":
+        """The answer for the epochs so far and these after them, to the last bit as if all were given at once."""
+        _check(counts, shares)
+        if shares.shape[1] != self.past.seen.size:
+            raise ValueError(f"{shares.shape[1]} arms after {self.past.seen.size}; they stay the same")
+        log_e, past = _extended(self.past, counts, shares)
+        return SampleRatioSequence((*self.log_e, *log_e), self.units + int(counts.sum()), past)
+
 
 def sample_ratio_sequence(
     counts: NDArray[np.int64], shares: Floats, concentrations: Sequence[float] = CONCENTRATIONS
@@ -63,25 +97,44 @@ def sample_ratio_sequence(
     Assigned units may be read at any time. Counts of calls or feedback still change in young epochs: give
     the mature ones only, so that an epoch enters once.
     """
-    _check(counts, shares, concentrations)
+    _check(counts, shares)
+    if not concentrations or not all(0 < c < inf for c in concentrations):
+        raise ValueError(f"concentrations == {tuple(concentrations)}, must be finite and above 0 units")
+    nothing = _Past.nothing(shares.shape[1], concentrations)
+    return SampleRatioSequence((), 0, nothing).followed_by(counts, shares)
+
+
+def _extended(past: _Past, counts: NDArray[np.int64], shares: Floats) -> tuple[list[float], _Past]:
+    """ln E after each further epoch, and what they leave behind."""
     possible = np.where(shares > 0, counts, 0).astype(np.float64)
-    each = [np.cumsum(_growth(possible, shares, _beliefs(possible, shares, c))) for c in concentrations]
-    log_e = np.logaddexp.reduce(each, axis=0) - log(len(each))
-    log_e[np.cumsum((possible != counts).any(axis=1)) > 0] = inf
-    return SampleRatioSequence(tuple(log_e.tolist()), int(counts.sum()))
+    sizes = possible.sum(axis=1)
+    seen, expected = _sums(past.seen, possible), _sums(past.expected, sizes[:, None] * shares)
+    units = _sums(np.array(past.size), sizes)
+    each = []
+    for concentration, grown in zip(past.concentrations, past.grown, strict=True):
+        beliefs = _beliefs(seen[:-1], expected[:-1], units[:-1], shares, concentration)
+        each.append(_sums(grown, _growth(possible, shares, beliefs)))
+    log_e = np.logaddexp.reduce([sums[1:] for sums in each], axis=0) - log(len(each))
+    impossible = past.impossible | np.logical_or.accumulate((possible != counts).any(axis=1))
+    log_e[impossible] = inf
+    newest = np.array([sums[-1] for sums in each])
+    broken = bool(impossible[-1]) if impossible.size else past.impossible
+    left = _Past(past.concentrations, seen[-1], expected[-1], float(units[-1]), newest, broken)
+    return log_e.tolist(), left
 
 
-def _beliefs(counts: Floats, shares: Floats, concentration: float) -> Floats:
+def _sums(before: Floats, rows: Floats) -> Floats:
+    """Sums before the first row and after each one, added in their order."""
+    result: Floats = np.cumsum(np.concatenate([np.asarray(before)[None], rows]), axis=0)
+    return result
+
+
+def _beliefs(seen: Floats, expected: Floats, units: Floats, shares: Floats, concentration: float) -> Floats:
     """Dirichlet parameters of each epoch, made from earlier epochs only; zero where the share is zero."""
-    sizes = counts.sum(axis=1)
-    seen = np.cumsum(counts, axis=0) - counts
-    expected_each = sizes[:, None] * shares
-    expected = np.cumsum(expected_each, axis=0) - expected_each
     base = concentration * shares
     factor = (base + seen) / np.where(shares > 0, base + expected, 1.0)
     tilted = shares * factor
-    weight = concentration + np.cumsum(sizes) - sizes
-    result: Floats = weight[:, None] * tilted / tilted.sum(axis=1, keepdims=True)
+    result: Floats = (concentration + units)[:, None] * tilted / tilted.sum(axis=1, keepdims=True)
     return result
 
 
@@ -94,12 +147,10 @@ def _growth(counts: Floats, shares: Floats, beliefs: Floats) -> Floats:
     return result
 
 
-def _check(counts: NDArray[np.int64], shares: Floats, concentrations: Sequence[float]) -> None:
+def _check(counts: NDArray[np.int64], shares: Floats) -> None:
     if counts.ndim != 2 or counts.shape != shares.shape:
         raise ValueError(f"counts {counts.shape} and shares {shares.shape} must both be epochs by arms")
     if (counts < 0).any():
         raise ValueError("counts must be >= 0 in every epoch and arm")
     if not (shares >= 0).all() or not np.allclose(shares.sum(axis=1), 1, atol=1e-9):
         raise ValueError("shares of every epoch must be >= 0 and sum to 1")
-    if not concentrations or not all(0 < c < inf for c in concentrations):
-        raise ValueError(f"concentrations == {tuple(concentrations)}, must be finite and above 0 units")

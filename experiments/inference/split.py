@@ -5,8 +5,9 @@ beside it, for people who know it: read every second it would alarm on 3% of hea
 thousand looks.
 """
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +16,22 @@ from bandit.cells import Floats
 from experiments.inference.sample_ratio import SampleRatio, sample_ratio
 from experiments.inference.sample_ratio_sequence import SampleRatioSequence, sample_ratio_sequence
 
-KEPT = 24
-"""Splits whose answers are kept, three for each experiment: at most some ten megabytes."""
+KEPT_BYTES = 2**26
+"""Of counts and shares whose answers are kept: the three splits of some 170 experiments, 20 arms x 200 epochs each."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """The counts of one kind against the frozen shares."""
+    """The counts of one kind against the frozen shares, both of shape (epochs, arms)."""
 
-    classical: SampleRatio
     sequence: SampleRatioSequence
+    counts: NDArray[np.int64] = field(repr=False, compare=False)
+    shares: Floats = field(repr=False, compare=False)
+
+    @cached_property
+    def classical(self) -> SampleRatio:
+        """The chi-square test at this look; worked out where somebody reads it."""
+        return sample_ratio(self.counts, self.shares)
 
     @property
     def alarm(self) -> bool:
@@ -55,16 +62,18 @@ class Split:
 def check_split(counts: NDArray[np.int64], shares: Floats) -> Split:
     """Test counts per epoch and arm; each epoch must be complete when it first enters.
 
-    Planners look every second and epochs close every few minutes, so the newest answers are kept.
+    Planners look every second and epochs close every few minutes, so the newest answers are kept; one for all
+    epochs but the newest is gone on with.
     """
     if counts.ndim != 2 or counts.shape != shares.shape:
         raise ValueError(f"counts {counts.shape} and shares {shares.shape} must both be epochs by arms")
-    return _checked(_Table(counts.astype(np.int64), shares.astype(np.float64)))
+    table = _Table(counts.astype(np.int64), shares.astype(np.float64))
+    return Split(_KEPT.sequence(table), table.counts, table.shares)
 
 
 def forget() -> None:
     """Drop the answers that are kept; nothing but time is lost."""
-    _checked.cache_clear()
+    _KEPT.clear()
 
 
 class _Table:
@@ -87,7 +96,57 @@ class _Table:
             and np.array_equal(self.shares, other.shares)
         )
 
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+        return self.counts.nbytes + self.shares.nbytes
 
-@lru_cache(maxsize=KEPT)
-def _checked(table: _Table) -> Split:
-    return Split(sample_ratio(table.counts, table.shares), sample_ratio_sequence(table.counts, table.shares))
+    def without_newest(self) -> "_Table":
+        """All epochs but the last."""
+        return _Table(self.counts[:-1], self.shares[:-1])
+
+
+class _Kept:
+    """The newest answers, the one asked for longest ago first; planners of one process share them."""
+
+    def __init__(self) -> None:
+        self._answers: dict[_Table, SampleRatioSequence] = {}
+        self._bytes = 0
+        self._lock = Lock()
+
+    def sequence(self, table: _Table) -> SampleRatioSequence:
+        """The answer that is kept, or goes on from the one for all epochs but the newest, or a new one."""
+        with self._lock:
+            kept = self._answers.pop(table, None)
+            before = self._answers.get(table.without_newest()) if kept is None else None
+            if kept is not None:
+                self._answers[table] = kept
+                return kept
+        found = _found(table, before)
+        with self._lock:
+            self._keep(table, found)
+        return found
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        with self._lock:
+            self._answers.clear()
+            self._bytes = 0
+
+    def _keep(self, table: _Table, found: SampleRatioSequence) -> None:
+        if table not in self._answers:
+            self._bytes += table.bytes
+        self._answers[table] = found
+        while self._bytes > KEPT_BYTES:
+            oldest = next(iter(self._answers))
+            del self._answers[oldest]
+            self._bytes -= oldest.bytes
+
+
+def _found(table: _Table, before: SampleRatioSequence | None) -> SampleRatioSequence:
+    if before is None:
+        return sample_ratio_sequence(table.counts, table.shares)
+    return before.followed_by(table.counts[-1:], table.shares[-1:])
+
+
+_KEPT = _Kept()

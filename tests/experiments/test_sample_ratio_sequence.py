@@ -63,6 +63,25 @@ def test_later_epochs_do_not_change_what_earlier_ones_said():
     assert sample_ratio_sequence(seen[:20], shares[:20]).log_e == pytest.approx(whole[:20])
 
 
+@pytest.mark.parametrize("cut", [0, 1, 17, 29, 30])
+def test_an_answer_goes_on_to_the_last_bit_as_if_all_epochs_had_come_at_once(cut):
+    """Two nodes, of which one was started anew, must read the same; here with a unit where none could go."""
+    shares, generator = moving(30, 2), np.random.default_rng(2)
+    shares[20] = (1.0, 0.0)
+    seen = generator.multinomial(100, shares)
+    seen[20, 1] = 1
+    whole = sample_ratio_sequence(seen, shares)
+    grown = sample_ratio_sequence(seen[:cut], shares[:cut]).followed_by(seen[cut:], shares[cut:])
+    assert grown.log_e == whole.log_e
+    assert grown.units == whole.units
+    assert whole.log_e[20:] == (np.inf,) * 10
+    assert np.isfinite(whole.log_e[:20]).all()
+    later = whole.followed_by(seen[:1], shares[:1])
+    assert later.log_e == (*whole.log_e, np.inf)
+    with pytest.raises(ValueError, match="3 arms after 2"):
+        whole.followed_by(counts([1, 1, 1]), np.full((1, 3), 1 / 3))
+
+
 def test_each_epoch_has_mean_one_under_its_own_shares_whatever_came_before():
     """The martingale itself, summed over all outcomes of a third epoch of 12 units."""
     shares = np.array([[0.5, 0.5], [0.8, 0.2], [0.3, 0.7]])
