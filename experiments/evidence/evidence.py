@@ -1,9 +1,15 @@
-"""Evidence: what an experiment knows, as arrays over its epochs and arms."""
+"""Evidence: what an experiment knows, as arrays over its epochs and arms.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+Planners look every second, while most of what they read changes only when an epoch matures. So the epochs in which
+nothing changes any more may be one object that stays from look to look, the `head` of all that is known; what tests
+read of it alone is kept with it. Evidence derived in any other way has neither head nor memory.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +34,7 @@ COSTED = "reward_costed"
 SETTLED_CALLS = 0.99
 """Share of an arm's units whose call must be known before an epoch counts as settled."""
 _EMPTY: Mapping[int, int] = {}
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,33 @@ class Evidence:
     """Decisions per arm that were taken while degraded; no test reads them."""
     shares: Floats
     """Frozen shares; shape (epochs, arms)."""
+    head: "Evidence | None" = field(init=False, default=None, repr=False, compare=False)
+    """The first epochs as an object that stays, if there is one; a `replace` does not carry it on."""
+    _memory: dict[str, tuple[tuple[object, ...], object]] | None = field(
+        init=False, default=None, repr=False, compare=False
+    )
+    """What was read of evidence that stays, by name, with what it was read for."""
+
+    def lasting(self) -> "Evidence":
+        """The same as evidence that stays: answers are kept with it. Nothing may be written into its arrays."""
+        stays = replace(self)
+        object.__setattr__(stays, "_memory", {})
+        return stays
+
+    def beginning_with(self, head: "Evidence") -> "Evidence":
+        """The same, knowing that its first epochs are those of `head`, with nothing in them that differs."""
+        known = replace(self)
+        object.__setattr__(known, "head", head)
+        return known
+
+    def once(self, name: str, given: tuple[object, ...], read: Callable[[], _Read]) -> _Read:
+        """What `read` finds in this evidence and `given` alone; of evidence that stays it is worked out once."""
+        if self._memory is None:
+            return read()
+        kept = self._memory.get(name)
+        if kept is None or kept[0] != given:
+            kept = self._memory[name] = (given, read())
+        return cast(_Read, kept[1])
 
     @property
     def arms(self) -> int:
@@ -146,7 +180,14 @@ class Evidence:
     def mature(self, definition: Experiment, now_ms: int) -> "Evidence":
         """The mature epochs, with silence counted as `reward.missing` says; what tests may read."""
         final = self.final(definition, now_ms)
-        return self._with_silence(definition, final).where(final)
+        head = self.head
+        if head is None or not _first(final, len(head.epochs)):
+            return self._with_silence(definition, final).where(final)
+        return head.once("mature", (definition,), lambda: head._all_final(definition))
+
+    def _all_final(self, definition: Experiment) -> "Evidence":
+        """The same with silence counted in every epoch, as evidence that stays."""
+        return self._with_silence(definition, np.ones(len(self.epochs), dtype=bool)).lasting()
 
     def settled(self, definition: Experiment, now_ms: int) -> "Evidence":
         """The mature epochs and those whose calls have ended; what harm to errors, costs and latency may read.
@@ -182,6 +223,11 @@ class Evidence:
         if definition.reward.outside == "clip":
             cells[UNCLIPPED] = _spoken(self.metric(UNCLIPPED), called, value, final)
         return replace(self, cells=cells)
+
+
+def _first(keep: NDArray[np.bool_], epochs: int) -> bool:
+    """Whether just the first so many epochs are kept."""
+    return bool(np.count_nonzero(keep) == epochs and keep[:epochs].all())
 
 
 def _costed_apart(some: Evidence, beside: Evidence) -> Mapping[str, Cells]:

@@ -169,11 +169,23 @@ def compare(
     `settled` (Evidence.settled) shows harm on guardrails earlier; without it that is read from mature epochs too.
     Where no outcome is `rare` any more, nobody asks for the early bound and it is the plain one.
     """
-    found = _estimates(definition, evidence, arms, cost_series, rare)
     later = settled if settled is not None else evidence
     guards = guard_effects(definition, evidence, later, arms, cost_series, level(definition))
+    tested = evidence.once(
+        "tested",
+        (definition, arms, cost_series, rare),
+        lambda: _all_tested(definition, evidence, arms, cost_series, rare),
+    )
+    return tuple(replace(one, guardrails=guards[one.arm]) for one in tested)
+
+
+def _all_tested(
+    definition: Experiment, evidence: Evidence, arms: Series[int], cost_series: int, rare: bool
+) -> tuple[Comparison, ...]:
+    """Every candidate's tests but the guardrails, which younger epochs show too."""
     scales = _Scales.of(definition)
-    plain = tuple(_tested(definition, scales, each, guards[each.arm]) for each in found)
+    found = _estimates(definition, evidence, arms, cost_series, rare)
+    plain = tuple(_tested(definition, scales, each) for each in found)
     if definition.decision.read_out != "strict":
         return plain
     rewards = evidence.metric(PRIMARY)
@@ -265,9 +277,7 @@ class _Scales:
         )
 
 
-def _tested(
-    definition: Experiment, scales: _Scales, found: _Estimates, guardrails: tuple[GuardrailEffect, ...]
-) -> Comparison:
+def _tested(definition: Experiment, scales: _Scales, found: _Estimates) -> Comparison:
     objective, smallest_saving = definition.objective, log(1 - definition.decision.min_saving)
     relative, margin, scale, saved = scales.relative, scales.margin, scales.gain, scales.saving
     superior, loss = found.superior, found.reward.minus(-objective.reward_margin)
@@ -292,7 +302,7 @@ def _tested(
         cost_lower=max(lower for lower, _ in of_costs),
         reward_floor_lower=floor[0],
         reward_floor_upper=floor[1],
-        guardrails=guardrails,
+        guardrails=(),
         p_not_worse=margin.p_value_one_sided(loss),
         p_superior=scale.p_value_one_sided(superior),
         p_cheaper=max(saved.p_value_one_sided(saving) for saving in savings),

@@ -7,6 +7,7 @@ reward window is; both are confidence sequences over looks, each at its own leve
 
 from collections.abc import Mapping
 from collections.abc import Sequence as Series
+from functools import partial
 from math import inf
 
 import numpy as np
@@ -85,7 +86,11 @@ def guard_effects(
     later = settled if len(settled.epochs) > len(mature.epochs) else None
     found: dict[int, list[GuardrailEffect]] = {arm: [] for arm in arms}
     for rule in definition.guardrails if arms else ():
-        known = _effects(rule, mature, settled, arms, cost_series, alpha)
+        known = mature.once(
+            f"guard {rule.metric}",
+            (rule, arms, cost_series, alpha),
+            partial(_effects, rule, mature, settled, arms, cost_series, alpha),
+        )
         if later is not None and rule.known_at_call:
             newest = _effects(rule, later, settled, arms, cost_series, alpha)
             known = [_with_harm(one, other) for one, other in zip(known, newest, strict=True)]

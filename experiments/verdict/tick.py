@@ -69,7 +69,7 @@ def tick(definition: Experiment, everything: Evidence, standing: Standing, now_m
     tested = current_versions(everything, series, models) if standing.watching else everything
     mature = tested.mature(definition, now_ms)
     seen = volume(definition, everything, mature, now_ms)
-    drift = drift_alerts(definition, mature)
+    drift = mature.once("drift", (definition,), lambda: drift_alerts(definition, mature))
     health = check_health(definition, tested, mature).with_drift(drift)
     settled = tested.settled(definition, now_ms)
     rare = few_data(definition, seen)

@@ -31,5 +31,5 @@ def read_evidence(store: Store, row: ExperimentRow, now_ms: int, cache: CellCach
         evidence = cache.final.followed_by(evidence)
     final = list(takewhile(lambda epoch: epoch.mature(window, now_ms), evidence.epochs))
     if final and final[-1].number > known:
-        cache.final = evidence.first(len(final))
-    return evidence
+        cache.final = evidence.first(len(final)).lasting()
+    return evidence if cache.final is None else evidence.beginning_with(cache.final)
