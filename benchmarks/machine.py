@@ -89,6 +89,6 @@ def memory_mb(pid: int) -> float:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Child processes of a process, with their command lines."""
+    """Child processes of a process, with their names."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return {int(child): Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ") for child in children}
+    return {int(child): Path(f"/proc/{child}/comm").read_text().strip() for child in children}

@@ -115,7 +115,7 @@ def served(
 
 def _pinned_worker(server: int, core: int) -> int:
     """The serving process of a supervisor."""
-    worker = next(pid for pid, line in descendants(server).items() if "worker --fd" in line)
+    worker = next(pid for pid, name in descendants(server).items() if name.startswith("pm worker"))
     for thread in Path(f"/proc/{worker}/task").iterdir():
         os.sched_setaffinity(int(thread.name), {core})
     return worker

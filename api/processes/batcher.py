@@ -1,4 +1,4 @@
-"""The batcher process: `python -m api.processes.batcher`, started by the supervisor where batches have a folder.
+"""The batcher process, which the supervisor starts where batches have a folder.
 
 It loads what calls models only once there is a batch to work on; until then it looks once in a while and costs
 next to nothing.
@@ -9,15 +9,15 @@ import threading
 from pathlib import Path
 
 from api.processes import logs, orders
+from api.processes.orders import Order
 from storage.errors import StoreError
 from storage.spool.spool import Spool, spool_path
 
 LOOK_S = 1.0
 
 
-def main() -> None:
-    """Receive the order and work until SIGTERM, or until the supervisor is gone."""
-    order = orders.receive()
+def work(order: Order) -> None:
+    """Work until SIGTERM, or until the supervisor is gone."""
     redaction = logs.Redaction([order.settings.signing_key_text or ""])
     logs.set_up(order.name, redaction)
     stop = threading.Event()
@@ -28,13 +28,13 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    orders.when_orphaned(end)
+    orders.when_orphaned(order, end)
     folder = spool_path(order.settings.store, order.settings.batch_spool)
     assert folder is not None, "the supervisor starts a batcher only where there is a folder"
     if wait_for_work(folder, stop):
-        from api.processes.batch_work import work
+        from api.processes import batch_work
 
-        work(order, Spool(folder), redaction, stop)
+        batch_work.work(order, Spool(folder), redaction, stop)
 
 
 def wait_for_work(folder: Path, stop: threading.Event) -> bool:
@@ -53,7 +53,3 @@ def wait_for_work(folder: Path, stop: threading.Event) -> bool:
             spool.close()
             return True
     return False
-
-
-if __name__ == "__main__":
-    main()

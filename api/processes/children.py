@@ -1,44 +1,46 @@
-"""A process of the server: started, watched, and started again with growing waits when it dies."""
+"""A process of the server: started, watched, and started again with growing waits when it dies.
+
+It is a copy of the supervisor (fork), which has loaded what a worker needs and does nothing beside: so a process is
+there in milliseconds, and pages that nobody writes to are shared. Copying is safe as the supervisor has one thread.
+"""
 
 import logging
+import multiprocessing
 import os
-import subprocess
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 from api.processes.orders import Order
-from api.settings import environment
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 STEADY_S = 30.0
 """A process that ran this long starts again without waiting."""
-PROGRAM = Path(__file__).parents[2]
-"""Where the packages stand: in a checkout, or where they were installed."""
+COMM = Path("/proc/self/comm")
+"""Where Linux keeps the name that `ps` and `top` show of a process."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_FORK = multiprocessing.get_context("fork")
 _log = logging.getLogger("pointsman.serve")
 
-
-def _with_program(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child that finds the program, from whatever folder the parent was started."""
-    paths = [str(PROGRAM), *filter(None, [variables.get("PYTHONPATH")])]
-    return {**variables, "PYTHONPATH": os.pathsep.join(paths)}
+Work = Callable[[Order], None]
 
 
 class Child:
     """One place in the server and the process that fills it."""
 
-    def __init__(
-        self, module: str, arguments: Sequence[str], descriptors: Sequence[int], order: Order
-    ) -> None:
+    def __init__(self, work: Work, order: Order, closing: Sequence[int] = ()) -> None:
         self.name = order.name
         self.failures = 0
         """Ends in a row that came soon after the start."""
-        self._command = (sys.executable, "-m", module, *arguments)
-        self._descriptors = tuple(descriptors)
+        self._work = work
         self._order = order
-        self._process: subprocess.Popen[bytes] | None = None
+        self._closing = tuple(closing)
+        """The supervisor's descriptors that this process must not hold."""
+        self._process: ForkProcess | None = None
         self._started_s = 0.0
         self._next_s = 0.0
 
@@ -49,7 +51,7 @@ class Child:
 
     def look(self, now_s: float) -> None:
         """Start the process if there is none and its wait is over."""
-        if self._process is not None and (code := self._process.poll()) is not None:
+        if self._process is not None and (code := self._process.exitcode) is not None:
             self._bury(code, now_s)
         if self._process is None and now_s >= self._next_s:
             self._start(now_s)
@@ -63,30 +65,21 @@ class Child:
         """Wait for the end; a process that outstays the deadline is killed. True if it ended by itself."""
         if self._process is None:
             return True
-        try:
-            self._process.wait(max(0.0, deadline_s - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        self._process.join(max(0.0, deadline_s - time.monotonic()))
+        if self._process.exitcode is None:
             _log.error("%s did not end in time and is killed", self.name)
             self._process.kill()
-            self._process.wait()
+            self._process.join()
             return False
-        finally:
-            self._close_input()
         return True
 
     def _start(self, now_s: float) -> None:
-        self._process = subprocess.Popen(  # noqa: S603  # our own module by the interpreter that runs this
-            self._command,
-            env=_with_program(environment()),
-            stdin=subprocess.PIPE,
-            bufsize=0,
-            pass_fds=self._descriptors,
-            start_new_session=True,  # Ctrl-C in a terminal reaches the supervisor alone
+        self._process = _FORK.Process(
+            target=_become, args=(self._work, self._order, self._closing), name=self.name, daemon=True
         )
+        with _held_back():
+            self._process.start()
         self._started_s = now_s
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it died already; the next look sees it
-            self._process.stdin.write(self._order.line())
 
     def _bury(self, code: int, now_s: float) -> None:
         """Note an end nobody asked for, and when to start again."""
@@ -96,9 +89,31 @@ class Child:
         self._next_s = now_s if steady else now_s + wait_s
         cause = f"signal {-code}" if code < 0 else f"status {code}"
         _log.error("%s ended with %s; it is started again", self.name, cause)
-        self._close_input()
         self._process = None
 
-    def _close_input(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Signals to end wait: one that comes while a copy is made is neither lost nor taken for the supervisor's."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _become(work: Work, order: Order, closing: Sequence[int]) -> None:
+    """What the copy does first: leave what is the supervisor's, then work."""
+    for descriptor in closing:
+        os.close(descriptor)
+    os.setsid()  # Ctrl-C in a terminal reaches the supervisor alone
+    with suppress(OSError):  # other systems show the supervisor's name
+        COMM.write_text(f"pm {order.name}")
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    try:
+        work(order)
+    except Exception:  # what would print it otherwise knows no secrets to hide
+        sys.excepthook(*sys.exc_info())
+        raise SystemExit(1) from None

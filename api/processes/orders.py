@@ -1,26 +1,21 @@
-"""What the supervisor tells its processes: one line of JSON on standard input, which then stays open.
+"""What the supervisor tells its processes, and how they notice that it is gone.
 
-Secrets travel here and not in arguments, which every user of the machine can read. When the supervisor is
-gone, however it ended, the input closes, and its processes end too instead of serving on as orphans.
+They are copies of it, so an order needs no form that could be sent: secrets leave no memory. Of one pipe the
+supervisor alone keeps the end for writing; when it is gone, however it ended, the pipe closes, and its processes end
+too instead of serving on as orphans.
 """
 
 import os
 import threading
 from collections.abc import Callable
-
-import orjson
-from pydantic import BaseModel, ConfigDict
+from dataclasses import dataclass
 
 from api.settings import Settings
 
-_CHUNK = 65_536
-_STDIN = 0
 
-
-class Order(BaseModel):
+@dataclass(frozen=True)
+class Order:
     """Settings and place of one process."""
-
-    model_config = ConfigDict(frozen=True)
 
     settings: Settings
     name: str
@@ -31,30 +26,18 @@ class Order(BaseModel):
     """Which of the workers it is."""
     loopback: bool = True
     """Whether only this machine can reach the socket."""
-
-    def line(self) -> bytes:
-        """The order as it is sent, secrets in clear."""
-        content = self.model_dump(mode="json")
-        content["settings"]["signing_key"] = self.settings.signing_key_text
-        return orjson.dumps(content) + b"\n"
+    lifeline: int | None = None
+    """Descriptor that can be read once the supervisor is gone; None where there is no supervisor."""
 
 
-def receive() -> Order:
-    """The order on standard input."""
-    line = b""
-    while not line.endswith(b"\n"):
-        part = os.read(_STDIN, _CHUNK)
-        if not part:
-            raise SystemExit("this process is started by `pointsman serve`, which sends it an order")
-        line += part
-    return Order.model_validate_json(line)
-
-
-def when_orphaned(act: Callable[[], None]) -> None:
+def when_orphaned(order: Order, act: Callable[[], None]) -> None:
     """Call `act` from a thread of its own once the supervisor is gone."""
+    lifeline = order.lifeline
+    if lifeline is None:
+        return
 
     def watch() -> None:
-        while os.read(_STDIN, _CHUNK):
+        while os.read(lifeline, 1):
             pass
         act()
 

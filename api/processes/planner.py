@@ -1,20 +1,17 @@
-"""The planner process: `python -m api.processes.planner`, started by the supervisor.
-
-The only process that loads the statistics: it ticks the experiments and renders their reports.
-"""
+"""The planner process, the only one that loads the statistics: it ticks the experiments and renders their reports."""
 
 import signal
 import threading
 
 from api.processes import logs, orders
+from api.processes.orders import Order
 from router.clock import machine_clock
 from router.steering.planner import run_forever
 from storage.open import open_store
 
 
-def main() -> None:
-    """Receive the order and plan until SIGTERM, or until the supervisor is gone."""
-    order = orders.receive()
+def work(order: Order) -> None:
+    """Plan until SIGTERM, or until the supervisor is gone."""
     logs.set_up(order.name, logs.Redaction([order.settings.signing_key_text or ""]))
     stop = threading.Event()
 
@@ -24,11 +21,7 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    orders.when_orphaned(stop.set)
+    orders.when_orphaned(order, stop.set)
     store = open_store(order.settings.store)
     run_forever(store, order.holder, machine_clock, stop, order.settings.planner_interval_s)
     store.close()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,19 @@
 """`pointsman serve`: one supervisor, several serving workers on one socket, one planner, one batcher.
 
 The supervisor opens the socket once, so that a worker can be replaced without refusing anybody, and starts
-a process again when it dies. It serves nothing itself.
+a process again when it dies. It serves nothing itself, and loads what a worker needs as its processes are copies of
+it (api.processes.children); what others need besides they load themselves.
 """
 
+import gc
 import logging
 import os
 import signal
 import socket
 import tempfile
 import time
+from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
@@ -64,34 +68,39 @@ class Supervisor:
         """Start everything, watch it, and end it in order."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._tell)
+        reading, writing = os.pipe()
         with tempfile.TemporaryFile() as page:
             page.truncate(page_bytes(self._settings.workers))
-            children = self._children(page.fileno())
+            children = self._children(page.fileno(), _Lifeline(reading, writing))
+            gc.freeze()  # a collection would write to every page that the copies share
             try:
                 self._watch(children)
             finally:
                 self._end(children)
+                os.close(reading)
+                os.close(writing)
         return 0
 
-    def _children(self, page: int) -> list[Child]:
+    def _children(self, page: int, lifeline: "_Lifeline") -> list[Child]:
         """One child for each worker, the planner, and the batcher where batches have a place."""
-        listener = self._prepared.listener.fileno()
-        arguments = ("--fd", str(listener), "--metrics-fd", str(page))
+        from api.processes.worker import work
+
+        listener, only_here = self._prepared.listener, (lifeline.writing,)
+        serving = partial(work, listener=listener, page=page)
         workers = [
-            Child("api.processes.worker", arguments, (listener, page), self._order(f"worker {slot}", slot))
+            Child(serving, self._order(f"worker {slot}", lifeline, slot), only_here)
             for slot in range(self._settings.workers)
         ]
-        planner = Child("api.processes.planner", (), (), self._order("planner", 0))
+        elsewhere = (*only_here, listener.fileno(), page)
+        planner = Child(_plan, self._order("planner", lifeline), elsewhere)
         folder = spool_path(self._settings.store, self._settings.batch_spool)
         if folder is None or not self._settings.batch_spool_mb:
             return [*workers, planner]
-        return [*workers, planner, Child("api.processes.batcher", (), (), self._order("batcher", 0))]
+        return [*workers, planner, Child(_work_on_batches, self._order("batcher", lifeline), elsewhere)]
 
-    def _order(self, name: str, slot: int) -> Order:
+    def _order(self, name: str, lifeline: "_Lifeline", slot: int = 0) -> Order:
         holder = f"{socket.gethostname()}:{os.getpid()}:{time.monotonic_ns()}:{name}"
-        return Order(
-            settings=self._settings, name=name, holder=holder, slot=slot, loopback=self._prepared.loopback
-        )
+        return Order(self._settings, name, holder, slot, self._prepared.loopback, lifeline.reading)
 
     def _watch(self, children: list[Child]) -> None:
         while not self._told_to_end and self._parent in (None, os.getppid()):
@@ -126,6 +135,26 @@ class Supervisor:
 
     def _tell(self, _number: int, _frame: FrameType | None) -> None:
         self._told_to_end = True
+
+
+@dataclass(frozen=True)
+class _Lifeline:
+    """Both ends of the pipe by which processes notice that the supervisor is gone."""
+
+    reading: int
+    writing: int
+
+
+def _plan(order: Order) -> None:
+    from api.processes.planner import work
+
+    work(order)
+
+
+def _work_on_batches(order: Order) -> None:
+    from api.processes.batcher import work
+
+    work(order)
 
 
 def _answers(url: str) -> bool:

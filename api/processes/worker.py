@@ -1,16 +1,12 @@
-"""A serving process: `python -m api.processes.worker --fd N --metrics-fd M`, started by the supervisor.
+"""A serving process: it serves on a socket that it inherits, follows the store, and records what it decides."""
 
-It serves on a socket that it inherits, follows the store, and records what it decides.
-"""
-
-import argparse
 import asyncio
 import gc
 import logging
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -194,7 +190,7 @@ def serve(order: Order, listener: socket.socket, counters: Counters, redaction: 
     def end() -> None:
         server.should_exit = True
 
-    orders.when_orphaned(end)
+    orders.when_orphaned(order, end)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end())  # uvicorn raises the signal once more when it is done
     server.run(sockets=[listener])
@@ -221,20 +217,8 @@ def _config(settings: Settings, worker: Worker) -> uvicorn.Config:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Receive the order and serve."""
-    parser = argparse.ArgumentParser(description="a serving process of pointsman serve")
-    parser.add_argument("--fd", type=int, required=True, help="listening socket")
-    parser.add_argument(
-        "--metrics-fd", type=int, required=True, help="page of counters shared by all workers"
-    )
-    options = parser.parse_args(arguments)
-    order = orders.receive()
+def work(order: Order, listener: socket.socket, page: int) -> None:
+    """Serve as the supervisor says; `page` is the descriptor of the counters shared by all workers."""
     redaction = logs.Redaction([order.settings.signing_key_text or ""])
     logs.set_up(order.name, redaction)
-    counters = Counters(options.metrics_fd, order.slot, order.settings.workers)
-    serve(order, socket.socket(fileno=options.fd), counters, redaction)
-
-
-if __name__ == "__main__":
-    main()
+    serve(order, listener, Counters(page, order.slot, order.settings.workers), redaction)

@@ -1,24 +1,19 @@
-"""`pointsman serve` with a worker under the profiler: `python -m benchmarks.profile.server --config FILE`."""
+"""`pointsman serve` with a worker that can be sampled or lacks a part.
+
+python -m benchmarks.profile.server --config FILE [--without PART] [--samples FILE]
+"""
 
 import argparse
+import socket
 from pathlib import Path
 
-from api.processes.children import Child
+from api.processes import worker
+from api.processes.orders import Order
 from api.processes.preparation import prepare
 from api.processes.serve import Supervisor
 from api.settings import Settings, environment
-
-
-class ProfiledSupervisor(Supervisor):
-    """Starts our worker in the place of the usual one."""
-
-    arguments: tuple[str, ...] = ()
-
-    def _children(self, page: int) -> list[Child]:
-        listener = self._prepared.listener.fileno()
-        given = ("--fd", str(listener), "--metrics-fd", str(page), *self.arguments)
-        ours = Child("benchmarks.profile.worker", given, (listener, page), self._order("worker 0", 0))
-        return [ours, *super()._children(page)[self._settings.workers :]]
+from benchmarks.profile.sampler import Sampler
+from benchmarks.profile.without import PARTS
 
 
 def main() -> None:
@@ -26,12 +21,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
-    asked, rest = parser.parse_known_args()
+    parser.add_argument("--without", choices=sorted(PARTS))
+    parser.add_argument("--samples", type=Path)
+    asked = parser.parse_args()
     settings = Settings.read(environment(), port=asked.port)
     say = lambda line: print(line, flush=True)  # noqa: E731
-    supervisor = ProfiledSupervisor(settings, prepare(settings, asked.config, say), say)
-    supervisor.arguments = tuple(rest)
-    supervisor.run()
+    if asked.without is not None:
+        PARTS[asked.without]()
+    if asked.samples is not None:
+        usual = worker.work
+
+        def sampled(order: Order, listener: socket.socket, page: int) -> None:
+            Sampler(asked.samples).install()
+            usual(order, listener, page)
+
+        worker.work = sampled
+    Supervisor(settings, prepare(settings, asked.config, say), say).run()
 
 
 if __name__ == "__main__":

@@ -86,21 +86,19 @@ class Server:
             connection.close()
 
     def children(self) -> dict[int, str]:
-        """Command lines of the processes that the supervisor started."""
+        """Names of the processes that the supervisor started."""
         found = {}
         for status in Path("/proc").glob("[0-9]*/status"):
             try:
                 if f"\nPPid:\t{self.process.pid}\n" in status.read_text():
-                    found[int(status.parent.name)] = (
-                        (status.parent / "cmdline").read_text().replace("\0", " ")
-                    )
+                    found[int(status.parent.name)] = (status.parent / "comm").read_text().strip()
             except OSError:
                 continue  # it ended meanwhile
         return found
 
     def workers(self) -> list[int]:
         """Pids of the serving processes."""
-        return [pid for pid, command in self.children().items() if "api.processes.worker" in command]
+        return [pid for pid, name in self.children().items() if name.startswith("pm worker")]
 
     def log(self) -> str:
         """Everything written to stderr."""
