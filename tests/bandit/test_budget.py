@@ -213,7 +213,7 @@ def served(budget_usd: float, seed: int, listed: np.ndarray, epochs: int = 250) 
 @pytest.mark.parametrize("budget_usd", [0.004, 0.02])
 def test_reward_is_within_one_percent_of_the_linear_programme_and_spend_within_three(budget_usd):
     """Bar 7 in short: five arms from a tenth of the cost to sixty times it, a price list that is half wrong."""
-    runs = [served(budget_usd, seed, COSTS * [1, 1, 0.5, 0.5, 0.5]) for seed in range(5)]
+    runs = [served(budget_usd, seed, COSTS * [1, 1, 0.5, 0.5, 0.5]) for seed in range(3)]
     best = float(oracle(budget_usd) @ RATES)
     assert np.mean([reward for reward, _ in runs]) >= 0.99 * best
     for _, spend in runs:

@@ -24,7 +24,7 @@ from experiments.verdict import comparison, guards
 
 pytestmark = pytest.mark.statistical
 
-RUNS, EPOCHS = 20, 14
+RUNS, EPOCHS = 14, 14
 Patch = pytest.MonkeyPatch
 
 
@@ -43,7 +43,7 @@ def many() -> Scenario:
     declares = {
         "mode": "ab", "shares": (0.5, *(0.5 / 19,) * 19), "objective": {"kind": "reward"}, "decision": {"mde": 0.1}
     }  # fmt: skip
-    return at_margin("many", "many", flat(0.6, 10), RUNS, arms=20, units=4_000, declares=declares)
+    return at_margin("many", "many", flat(0.6, 10), 20, arms=20, units=4_000, declares=declares)
 
 
 def erring() -> Scenario:

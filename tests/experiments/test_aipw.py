@@ -102,9 +102,9 @@ def test_what_cannot_be_estimated_is_said_in_words(cells, words):
 
 @pytest.mark.statistical
 def test_it_is_unbiased_and_covers_under_thompson_shares_with_a_common_trend():
-    """400 experiments whose shares follow the data while all rates rise by .4; pooled means go wrong here."""
+    """200 experiments whose shares follow the data while all rates rise by .4; pooled means go wrong here."""
     errors, covered, pooled = [], 0, []
-    for seed in range(400):
+    for seed in range(200):
         rows, shares = history(seed, arms=2, effect=0.05)
         found = aipw_difference(cells_of(rows, 12, 2), shares, 0, 1)
         assert isinstance(found, CrossCheck)
@@ -113,7 +113,7 @@ def test_it_is_unbiased_and_covers_under_thompson_shares_with_a_common_trend():
         pooled.append(rows[rows[:, 1] == 1, 2].mean() - rows[rows[:, 1] == 0, 2].mean() - 0.05)
     error = np.std(errors) / np.sqrt(len(errors))
     assert abs(np.mean(errors)) < 3.5 * error
-    assert covered >= 365
+    assert covered >= 180
     assert abs(np.mean(pooled)) > 4 * np.std(pooled) / np.sqrt(len(pooled)), "the comparison that is not made"
 
 

@@ -16,7 +16,7 @@ from experiments.evidence.latency import bucket
 from experiments.inference.latency_ratio import UNKNOWN, latency_ratios, tail_shift
 
 BUCKETS = bucket(86_400_000.0) + 1
-RUNS, EPOCHS, UNITS = 120, 40, 200
+RUNS, EPOCHS, UNITS = 80, 40, 200
 
 
 def counts(latencies_ms):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.inference.sequence import Sequence
-from experiments.verdict.comparison import RELATIVE_MDE, compare, level
+from experiments.verdict.comparison import RELATIVE_MDE, level
+from experiments.verdict.guards import guard_effects
 from experiments.verdict.rules import units_needed
 from tests.experiments.looks import Arm, Trial, experiment
 
@@ -285,7 +286,7 @@ def _error_looks(random, definition, sizes, rates, looks):
         totals = [int(one[:until].sum()) for one in errors]
         arms = [Arm(size * until, size * until / 2, errors=n) for size, n in zip(sizes, totals, strict=True)]
         evidence = Trial(definition).epoch(*arms).evidence()
-        found.append(compare(definition, evidence, [1], 0)[0].guardrails[0])
+        found.append(guard_effects(definition, evidence, evidence, [1], 0, level(definition))[1][0])
     return found
 
 

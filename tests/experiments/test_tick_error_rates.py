@@ -26,7 +26,7 @@ pytestmark = pytest.mark.statistical
 
 UNITS = 200
 EPOCHS = 28
-RUNS = 48
+RUNS = 36
 MARGIN = 0.05
 
 
@@ -181,7 +181,7 @@ def test_intervals_cover_the_truth_at_all_looks_together(at_the_margin, under_a_
 def test_as_good_for_half_the_cost_is_promoted_in_most_runs():
     """Without power the error rates above would be cheap: 92% within 5,600 units, typically within 3,000."""
     rates = np.full((EPOCHS, 2), 0.8)
-    found = run(rates, (0.01, 0.005), runs=60, seed=13)
+    found = run(rates, (0.01, 0.005), runs=40, seed=13)
     assert found.runs - found.promoted <= bound(0.08, found.runs)
     assert found.dropped == 0
     assert float(np.median(found.units)) <= 3_000

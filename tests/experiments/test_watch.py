@@ -116,7 +116,7 @@ def test_the_whole_evidence_is_named_first_where_it_shows_harm_by_itself() -> No
 @pytest.mark.statistical
 def test_a_candidate_at_the_margin_is_rarely_rolled_back() -> None:
     """All epochs at alpha and all starts together at alpha: at most 2 alpha, whatever the number of looks."""
-    generator, runs, wrong, alpha = np.random.default_rng(5), 24, 0, 0.1
+    generator, runs, wrong, alpha = np.random.default_rng(5), 16, 0, 0.1
     for _ in range(runs):
         trial = holdback(alpha=alpha, max_units=6_000)
         for _ in range(30):
