@@ -7,7 +7,6 @@ thousand looks.
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,40 +106,35 @@ class _Table:
 
 
 class _Kept:
-    """The newest answers, the one asked for longest ago first; planners of one process share them."""
+    """The newest answers, the one asked for longest ago first; planners of one process share them.
+
+    Each step is one operation of a dict, so threads that look at once lose time at most.
+    """
 
     def __init__(self) -> None:
         self._answers: dict[_Table, SampleRatioSequence] = {}
-        self._bytes = 0
-        self._lock = Lock()
 
     def sequence(self, table: _Table) -> SampleRatioSequence:
         """The answer that is kept, or goes on from the one for all epochs but the newest, or a new one."""
-        with self._lock:
-            kept = self._answers.pop(table, None)
-            before = self._answers.get(table.without_newest()) if kept is None else None
-            if kept is not None:
-                self._answers[table] = kept
-                return kept
-        found = _found(table, before)
-        with self._lock:
-            self._keep(table, found)
+        found = self._answers.pop(table, None)
+        if found is None:
+            found = _found(table, self._answers.get(table.without_newest()))
+            self._make_room(table.bytes)
+        self._answers[table] = found
         return found
 
     def clear(self) -> None:
         """Keep nothing."""
-        with self._lock:
-            self._answers.clear()
-            self._bytes = 0
+        self._answers.clear()
 
-    def _keep(self, table: _Table, found: SampleRatioSequence) -> None:
-        if table not in self._answers:
-            self._bytes += table.bytes
-        self._answers[table] = found
-        while self._bytes > KEPT_BYTES:
-            oldest = next(iter(self._answers))
-            del self._answers[oldest]
-            self._bytes -= oldest.bytes
+    def _make_room(self, needed: int) -> None:
+        kept = list(self._answers)
+        left = sum(each.bytes for each in kept) + needed
+        for oldest in kept:
+            if left <= KEPT_BYTES:
+                return
+            self._answers.pop(oldest, None)
+            left -= oldest.bytes
 
 
 def _found(table: _Table, before: SampleRatioSequence | None) -> SampleRatioSequence:
