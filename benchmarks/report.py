@@ -2,8 +2,12 @@
 
 python -m benchmarks.report
 
-`tick new`: nothing is known of the epochs, as after a start of the planner. `tick closing`: one more epoch than at
-the look before. `tick again`: a look between two closings, which is what happens every second.
+The ticks of a planner, which looks every second:
+
+`between`: nothing matured and no epoch may open; requests came in, so the evidence is new.
+`opening`: the open epoch is large enough, so the next one's shares are drawn.
+`maturing`: one more epoch is final than at the look before.
+`at once`: both, and nothing is remembered of any epoch: the first look after a start.
 """
 
 import time
@@ -13,8 +17,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from experiments.definition.experiment import Experiment
-from experiments.evidence.epochs import Epoch
-from experiments.evidence.evidence import gather
+from experiments.definition.reward import Reward
+from experiments.evidence.epochs import GRACE_MS, Epoch
+from experiments.evidence.evidence import Evidence, gather
 from experiments.evidence.units import CellRow
 from experiments.inference import split
 from experiments.report.render import Subject, render
@@ -22,15 +27,16 @@ from experiments.verdict import strict
 from experiments.verdict.progress import Progress
 from experiments.verdict.tick import Standing, tick
 
-UNITS, RATE, COST_USD = 40, 0.7, 1e-4
+UNITS, RATE, COST_USD = 60, 0.7, 1e-4
 ROUNDS, AGAIN = 5, 5
 YOUNG = 2
-"""Epochs whose cells may still change: the planner keeps the others as arrays."""
+"""Epochs whose cells may still change, the open one among them: the planner keeps the others as arrays."""
+WINDOW_MS = 60_000
 SIZES = ((2, 200), (5, 200), (5, 2_000), (20, 200), (20, 2_000))
 
 
 def rows(arms: int, epochs: int) -> list[CellRow]:
-    """Cells of equal candidates: 40 units each in every epoch, rewards binomial, costs of 10% variation."""
+    """Cells of equal candidates: 60 units each in every epoch, rewards binomial, costs of 10% variation."""
     random = np.random.default_rng(1)
     n, c, cc = float(UNITS), COST_USD * UNITS, 1.01 * COST_USD**2 * UNITS
     found = []
@@ -43,7 +49,7 @@ def rows(arms: int, epochs: int) -> list[CellRow]:
                 "error": (n, n, 0.0, c, 0.0, n, 0.0, c, 0.0, 0.0, 0.0, 0.0, cc, 0.0, 0.0),
             }
             found.append(
-                CellRow(epoch, arm, (UNITS, UNITS, UNITS, 0, UNITS, 0, 0), moments, {100: 20, 110: 20})
+                CellRow(epoch, arm, (UNITS, UNITS, UNITS, 0, UNITS, 0, 0), moments, {100: UNITS // 2, 110: UNITS // 2})
             )
     return found
 
@@ -57,8 +63,44 @@ def history(arms: int, epochs: int) -> list[Epoch]:
 
 def subject(arms: int) -> tuple[Experiment, Standing]:
     """An experiment of equal candidates as the planner knows it."""
-    definition = Experiment(name="x", task="t", candidates=tuple(f"m{arm}" for arm in range(arms)))
+    definition = Experiment(
+        name="x", task="t", candidates=tuple(f"m{arm}" for arm in range(arms)),
+        reward=Reward(window=f"{WINDOW_MS // 1_000}s"),
+    )  # fmt: skip
     return definition, Standing(1, 0, (), Progress(), (COST_USD,) * arms, "")
+
+
+class Planner:
+    """The evidence of one experiment as it is read look by look."""
+
+    def __init__(self, arms: int, epochs: int) -> None:
+        self._arms, self._epochs = arms, epochs
+        self._opened = history(arms, epochs)
+        self._full = rows(arms, epochs)
+        self._few = [row if row.epoch < epochs else _begun(row) for row in self._full]
+
+    def now_ms(self, young: int = YOUNG) -> int:
+        """When all epochs but so many have just become final."""
+        return (self._epochs - young + 1) * 1_000 + WINDOW_MS + GRACE_MS
+
+    def evidence(self, full: bool) -> Evidence:
+        """All epochs from their rows; the open one large enough to close, or just begun."""
+        return gather(self._opened, self._full if full else self._few, self._arms)
+
+    def head(self, young: int = YOUNG) -> Evidence:
+        """The final epochs as evidence that stays."""
+        return self.evidence(full=True).first(self._epochs - young).lasting()
+
+    def after(self, head: Evidence, full: bool) -> Evidence:
+        """The next look's evidence: young epochs are read again and joined with the final ones."""
+        known = len(head.epochs)
+        young = [row for row in (self._full if full else self._few) if row.epoch > known]
+        return head.followed_by(gather(self._opened[known:], young, self._arms))
+
+
+def _begun(row: CellRow) -> CellRow:
+    """The same cell of an epoch that has just opened: one unit has come, without an outcome."""
+    return CellRow(row.epoch, row.arm, (1, 0, 0, 0, 0, 0, 0), {}, {})
 
 
 def forget_all() -> None:
@@ -84,33 +126,38 @@ class Best:
 def measured(arms: int, epochs: int) -> str:
     """A line of the table: the best of some rounds."""
     definition, standing = subject(arms)
-    stored, opened, now_ms = rows(arms, epochs), history(arms, epochs), epochs * 1_000 + 100_000_000
-    young = [row for row in stored if row.epoch > epochs - YOUNG]
-    before = gather(history(arms, epochs - 1), [row for row in stored if row.epoch < epochs], arms)
-    best = Best()
+    planner, best = Planner(arms, epochs), Best()
+    now_ms = planner.now_ms()
     for _ in range(ROUNDS):
         forget_all()
         with best.of("gather"):
-            everything = gather(opened, stored, arms)
-        final = everything.first(epochs - YOUNG)
-        with best.of("gather young"):
-            final.followed_by(gather(opened[-YOUNG:], young, arms))
-        with best.of("tick new"):
-            tick(definition, everything, standing, now_ms)
-        forget_all()
-        tick(definition, before, standing, now_ms)
-        with best.of("tick closing"):
+            everything = planner.evidence(full=True)
+        with best.of("tick at once"):
             seen = tick(definition, everything, standing, now_ms)
+        assert seen.next_epoch is not None
+        head = planner.head(YOUNG + 1)
+        tick(definition, planner.after(head, full=False).beginning_with(head), standing, now_ms - 1_000)
+        head = planner.head()
+        evidence = planner.after(head, full=False).beginning_with(head)
+        with best.of("maturing"):
+            tick(definition, evidence, standing, now_ms)
         for _ in range(AGAIN):
-            with best.of("tick again"):
-                seen = tick(definition, everything, standing, now_ms)
+            with best.of("gather young"):
+                young = planner.after(head, full=False)
+            with best.of("between"):
+                quiet = tick(definition, young.beginning_with(head), standing, now_ms)
+            assert quiet.next_epoch is None
+            large = planner.after(head, full=True).beginning_with(head)
+            with best.of("opening"):
+                seen = tick(definition, large, standing, now_ms)
+            assert seen.next_epoch is not None
         drawn = Subject(definition, "running", "", {}, 0, None)
         for step in ("report", "report again"):
             with best.of(step):
                 render(drawn, everything, seen, now_ms).model_dump_json()
     parts = ", ".join(f"{step} {took:.1f} ms" for step, took in best.ms.items())
-    together = sum(best.ms[step] for step in ("gather", "tick closing", "report"))
-    return f"{arms:3d} candidates x {epochs:5,d} epochs: {parts}; gather, tick and report {together:.1f} ms"
+    together = sum(best.ms[step] for step in ("gather", "tick at once", "report"))
+    return f"{arms:3d} candidates x {epochs:5,d} epochs: {parts}; gather, tick at once and report {together:.1f} ms"
 
 
 def main() -> None:

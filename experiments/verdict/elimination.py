@@ -87,7 +87,11 @@ def _beaten(
         return _beaten_exactly(definition, evidence, rivals, best)
     sequence = Sequence(level(definition), gain_size(definition))
     arms = [rival.arm for rival in rivals]
-    effects = objective_effects(definition, evidence, arms, cost_series, against=best.arm)
+    effects = evidence.once(
+        "beaten",
+        (definition, arms, cost_series, best.arm),
+        lambda: objective_effects(definition, evidence, arms, cost_series, against=best.arm),
+    )
     return {
         rival.candidate: f"{best.candidate} is better on {definition.objective.kind}"
         for rival, effect in zip(rivals, effects, strict=True)
