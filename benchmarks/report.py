@@ -49,7 +49,13 @@ def rows(arms: int, epochs: int) -> list[CellRow]:
                 "error": (n, n, 0.0, c, 0.0, n, 0.0, c, 0.0, 0.0, 0.0, 0.0, cc, 0.0, 0.0),
             }
             found.append(
-                CellRow(epoch, arm, (UNITS, UNITS, UNITS, 0, UNITS, 0, 0), moments, {100: UNITS // 2, 110: UNITS // 2})
+                CellRow(
+                    epoch,
+                    arm,
+                    (UNITS, UNITS, UNITS, 0, UNITS, 0, 0),
+                    moments,
+                    {100: UNITS // 2, 110: UNITS // 2},
+                )
             )
     return found
 
