@@ -64,6 +64,7 @@ calibrate: $(RIVALS_READY)
 
 soak: $(READY)
 	$(BIN)/python -m pytest -n 2 tests/process tests/faults --kills 100 --rounds 200
+	$(BIN)/python -m pytest -n 2 tests/bandit tests/experiments tests/router tests/storage --hypothesis-profile soak
 
 lock:
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock

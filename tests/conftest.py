@@ -1,11 +1,15 @@
 """Options of the whole suite."""
 
+import gc
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-settings.register_profile("suite", deadline=None)  # how long an example takes is the machine's business
+settings.register_profile(
+    "suite", deadline=None, max_examples=50
+)  # how long one takes is the machine's business
+settings.register_profile("soak", deadline=None, max_examples=1_000)
 settings.load_profile("suite")
 TESTS = Path(__file__).parent
 LONGEST = (
@@ -28,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((places[home] for home in homes if home in places), len(places))
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """What collection made lasts to the end: no garbage collection need look at it, and tests collect often."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

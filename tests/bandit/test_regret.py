@@ -41,7 +41,7 @@ def mean_regret(runs: int, **run) -> float:
 def test_two_close_arms_cost_at_most_forty_successes_in_ten_thousand_requests():
     """The bar for (.50, .55); equal shares would cost 250."""
     steady = np.array([0.50, 0.55])
-    assert mean_regret(60, rates=lambda _: steady, epochs=100) <= 40
+    assert mean_regret(40, rates=lambda _: steady, epochs=100) <= 40
 
 
 @pytest.mark.statistical
@@ -51,5 +51,5 @@ def test_a_sine_common_to_both_arms_does_not_fool_the_bandit():
     def rates(part: float) -> np.ndarray:
         return np.array([0.50, 0.55]) + 0.15 * np.sin(6 * np.pi * part)
 
-    assert mean_regret(24, rates=rates, epochs=200, forgetting=0.98, floor=0.01) <= 85
-    assert mean_regret(12, rates=rates, epochs=100) <= 40, "without forgetting the sine costs nothing at all"
+    assert mean_regret(16, rates=rates, epochs=200, forgetting=0.98, floor=0.01) <= 85
+    assert mean_regret(8, rates=rates, epochs=100) <= 40, "without forgetting the sine costs nothing at all"

@@ -194,7 +194,7 @@ def test_under_a_budget_the_tick_earns_what_the_linear_programme_does(budget_usd
     )
     runs = [
         serve(definition, RATES, COSTS, np.random.SeedSequence(seed), 150, 100, COSTS * [1, 1, 0.5, 0.5, 0.5])
-        for seed in range(3)
+        for seed in range(2)
     ]
     assert np.mean([run.reward(skip=50) for run in runs]) >= 0.99 * -best.fun
     for run in runs:

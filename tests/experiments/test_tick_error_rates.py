@@ -26,7 +26,7 @@ pytestmark = pytest.mark.statistical
 
 UNITS = 200
 EPOCHS = 28
-RUNS = 36
+RUNS = 30
 MARGIN = 0.05
 
 
