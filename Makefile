@@ -16,14 +16,16 @@ endif
 
 .PHONY: demo redis-server environments test check lint types bench calibrate soak lock clean
 
-$(READY): requirements-dev.lock pyproject.toml
+$(READY): requirements-pip.lock requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-pip.lock  # one of 2023 takes twice as long
 	$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r requirements-dev.lock  # modules are compiled when first imported
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(CLIENTS_READY): requirements-clients.lock
+$(CLIENTS_READY): requirements-pip.lock requirements-clients.lock
 	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --require-hashes -r requirements-pip.lock
 	$(CLIENTS)/bin/python -m pip install --quiet --no-compile --require-hashes -r requirements-clients.lock  # few of its modules are ever imported
 	touch $@
 
@@ -67,6 +69,7 @@ soak: $(READY)
 	$(BIN)/python -m pytest -n 2 tests/bandit tests/experiments tests/router tests/storage --hypothesis-profile soak
 
 lock:
+	echo pip | uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links - -o requirements-pip.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group pyproject.toml:clients -o requirements-clients.lock

@@ -13,12 +13,11 @@ settings.register_profile("soak", deadline=None, max_examples=1_000)
 settings.load_profile("suite")
 TESTS = Path(__file__).parent
 LONGEST = (
-    "faults", "experiments/test_tick_error_rates.py", "clients", "evaluation/test_calibration_mutations.py",
-    "process", "api/test_serve.py", "bandit/test_regret.py", "evaluation/test_calibration.py", "examples",
-    "experiments/test_rules.py", "experiments/test_latency_ratio.py", "experiments/test_strict.py",
-    "experiments/test_watch.py", "experiments/test_money_objectives.py", "bandit/test_budget.py", "docs",
-    "experiments/test_extreme_looks.py", "bandit/test_drift.py", "bandit/test_learning.py",
-    "storage/test_store_laws.py",
+    "evaluation/test_calibration_mutations.py", "clients", "examples", "process", "api/test_serve.py",
+    "evaluation/test_calibration.py", "experiments/test_tick_error_rates.py", "bandit/test_regret.py", "faults",
+    "evaluation/test_deciding.py", "experiments/test_money_objectives.py", "evaluation/test_simulation.py",
+    "evaluation/test_replay.py", "docs", "api/test_batches.py", "router/test_holdback.py", "router/test_planner.py",
+    "storage/test_store_laws.py", "storage/test_store_agreement.py", "experiments/test_strict.py",
 )  # fmt: skip
 """Files and folders of more than a hundredth of the suite each, the longest first."""
 
