@@ -114,5 +114,11 @@ class Cells:
         return Cells(both)
 
     def pooled(self) -> Floats:
-        """Sums over all epochs; shape (arms, 5, 5)."""
-        return np.asarray(self.sums.sum(axis=0), dtype=np.float64)
+        """Sums over all epochs; shape (arms, 5, 5). Kept, as every part of a report reads them."""
+        return self._pooled
+
+    @cached_property
+    def _pooled(self) -> Floats:
+        pooled = np.asarray(self.sums.sum(axis=0), dtype=np.float64)
+        pooled.flags.writeable = False
+        return pooled

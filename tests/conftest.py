@@ -22,6 +22,10 @@ LONGEST = (
 """Files and folders of more than a hundredth of the suite each, the longest first."""
 
 
+SELDOM = (20_000, 20, 20)
+"""Objects between two garbage collections: simulations make many and no cycles."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long starts first: at the end no worker waits for another one's long file."""
     places = {TESTS / name: place for place, name in enumerate(LONGEST)}
@@ -37,6 +41,7 @@ def pytest_collection_finish() -> None:
     """What collection made lasts to the end: no garbage collection need look at it, and tests collect often."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*SELDOM)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

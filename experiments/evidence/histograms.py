@@ -39,6 +39,11 @@ class Histograms:
         """The epochs where `keep` is true."""
         return self if keep.all() else Histograms(self.counts[keep], self.first)
 
+    def of_arm(self, arm: int) -> Mapping[int, int]:
+        """Requests of one arm by bucket, over all epochs."""
+        counts = self.counts[:, arm].sum(axis=0)
+        return {self.first + index: int(counts[index]) for index in np.flatnonzero(counts).tolist()}
+
     @property
     def log_edges(self) -> Floats:
         """ln of the ends of the buckets in milliseconds, one more than there are buckets.

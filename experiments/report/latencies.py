@@ -1,6 +1,5 @@
 """Latencies of a candidate's own epochs, and their always-valid intervals."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,9 +23,7 @@ def latency_quantiles(
     everything: Evidence, arm: int, quantiles: tuple[float, ...], alpha: float
 ) -> tuple[LatencyQuantile, ...]:
     """Quantiles over all epochs of one arm. Requests of one unit may be alike: they count as one event."""
-    histogram: Counter[int] = Counter()
-    for epoch in everything.latency:
-        histogram.update(epoch[arm])
+    histogram = everything.histograms.of_arm(arm)
     calls = everything.metric(ERROR).pooled()[arm]
     requests, squares = calls[Z.UNIT, Z.REQUESTS], calls[Z.REQUESTS, Z.REQUESTS]
     per_event = max(float(squares / requests), 1.0) if requests > 0 else 1.0

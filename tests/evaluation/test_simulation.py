@@ -20,13 +20,13 @@ from tests.evaluation.simulations import inside, spec
 
 def test_one_seed_gives_one_result_in_this_process_and_in_others() -> None:
     """A figure that cannot be repeated cannot be discussed; the report is the same to the last byte."""
-    asked = spec(days=0.5)
+    asked = spec(days=0.2)
     here = run_many(asked, 2, jobs=1)
     there = run_many(asked, 2, jobs=2)
     assert here == there
     assert here[0].report == there[0].report
     assert document(asked, here).model_dump_json() == document(asked, there).model_dump_json()
-    other = run_trial(spec(days=0.5, seed=4))
+    other = run_trial(spec(days=0.2, seed=4))
     assert here[0].report != here[1].report != other.report
     assert here[0].served != other.served
 

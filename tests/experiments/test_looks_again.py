@@ -104,7 +104,7 @@ def run(
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_kept_with_final_epochs_changes_no_look(kind: str) -> None:
     """Prices change half-way and a candidate is dropped on the way."""
-    looks = run(KINDS[kind], ((0.7, 0.01), (0.72, 0.008), (0.5, 0.004)), 14, seed=3)
+    looks = run(KINDS[kind], ((0.7, 0.01), (0.72, 0.008), (0.5, 0.004)), 10, seed=3)
     for once, fresh in looks:
         for each in fields(Tick):
             assert close(getattr(once, each.name), getattr(fresh, each.name)), each.name
