@@ -18,6 +18,8 @@ from experiments.report.document import CalibrationPart
 
 def calibration(mature: Evidence, arm: int) -> CalibrationPart | None:
     """Of one candidate; None where it predicted nothing, or no reward of it is known yet."""
+    if not any(name in mature.cells for name in PREDICTED_BINS):
+        return None
     bins = np.array([mature.metric(name).pooled()[arm] for name in PREDICTED_BINS])
     requests = float(bins[:, Z.UNIT, Z.UNIT].sum())
     if requests < 1:

@@ -41,6 +41,8 @@ __all__ = ["Planner", "render_report", "run_forever"]
 LEASE = "planner"
 LEASE_MS = 10_000
 ACTOR = "planner"
+COUNTS_MS = 5_000
+"""How old the counts of a report may be while it would say nothing else."""
 _log = logging.getLogger("pointsman.planner")
 
 
@@ -50,7 +52,10 @@ class _Memory:
 
     cache: CellCache = field(default_factory=CellCache)
     rendered: tuple[object, ...] = ()
-    """Fingerprint of the newest report's evidence."""
+    """What the newest report says, in short."""
+    counted: tuple[int, ...] = ()
+    """The counts in it."""
+    rendered_at_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,11 +147,15 @@ class Planner:
             memory.rendered = versions
 
     def _render(self, act: _Act, memory: _Memory) -> None:
-        """Write a new report if anything that it shows has changed."""
-        fingerprint = _fingerprint(act.evidence, act.seen)
-        if fingerprint != memory.rendered:
+        """Write a new report at once if it says something else, and every few seconds if only counts have risen.
+
+        It costs some ten times what a look costs, and under traffic counts rise with every look.
+        """
+        said, counted = _said(act.evidence, act.seen), _counted(act.evidence)
+        due = act.now_ms - memory.rendered_at_ms >= COUNTS_MS
+        if said != memory.rendered or (due and counted != memory.counted):
             self._store.put_report(act.row.id, self._rendered(act, act.row), act.lease, act.now_ms)
-            memory.rendered = fingerprint
+            memory.rendered, memory.counted, memory.rendered_at_ms = said, counted, act.now_ms
 
     def _rendered(self, act: _Act, row: ExperimentRow) -> str:
         """The report of a look for the experiment as `row` says."""
@@ -224,7 +233,11 @@ def _drop_entry(row: ExperimentRow, seen: Tick, now_ms: int) -> AuditEntry | Non
     return AuditEntry(now_ms, ACTOR, "drop", f"{row.name}: {names}", "; ".join(seen.dropped.values()))
 
 
-def _fingerprint(evidence: Evidence, seen: Tick) -> tuple[object, ...]:
-    """What a report shows, in short: counts, looks, verdict and epochs."""
-    counts = tuple(int(kind.sum()) for kind in evidence.counts.values())
-    return counts, seen.progress.looks, seen.verdict.kind, len(evidence.epochs), seen.volume.mature
+def _said(evidence: Evidence, seen: Tick) -> tuple[object, ...]:
+    """What a report says beside its counts, in short: looks, verdict, epochs and what is mature."""
+    return seen.progress.looks, seen.verdict.kind, len(evidence.epochs), seen.volume.mature
+
+
+def _counted(evidence: Evidence) -> tuple[int, ...]:
+    """Units of each kind."""
+    return tuple(int(kind.sum()) for kind in evidence.counts.values())

@@ -1,13 +1,16 @@
 """The planner: epochs, verdicts that act, and the lease."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from experiments.definition.lifecycle import ExperimentState
+from experiments.report.document import Report
 from router.deciding.choose import RouteRequest
-from router.steering.planner import Planner
+from router.steering.planner import COUNTS_MS, Planner
 from storage.errors import LeaseLost
-from storage.records import AuditEntry, OpenEpoch
+from storage.records import AuditEntry, Lease, OpenEpoch
 from tests.router.worlds import World, document, experiment, model, world
 
 BILLING = RouteRequest(task="support/billing")
@@ -169,6 +172,33 @@ def test_the_cached_cells_of_a_planner_give_the_same_report_as_a_fresh_look(smal
     fresh = json.loads(render_report(small_world.store, "cheaper", small_world.clock()))
     for part in ("candidates", "rules", "health", "mature_units", "epochs"):
         assert cached[part] == fresh[part], part
+
+
+def test_counts_alone_write_a_report_every_five_seconds_and_a_finding_at_once(
+    small_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rendering costs ten times what a look costs; a verdict must not wait for it all the same."""
+    serve(small_world, 200, {"dear": 0.8, "cheap": 0.8})
+    written, put = list[tuple[int, Report]](), small_world.store.put_report
+
+    def noted(experiment_id: int, body: str, lease: Lease, now_ms: int) -> None:
+        written.append((now_ms, Report.model_validate_json(body)))
+        put(experiment_id, body, lease, now_ms)
+
+    monkeypatch.setattr(small_world.store, "put_report", noted)
+    for _ in range(16):
+        small_world.clock.forward(1_000)
+        small_world.engine.route(BILLING)
+        small_world.tick()
+    quiet = [(now_ms, report) for now_ms, report in written if report.epochs == written[0][1].epochs]
+    assert 2 <= len(quiet) <= 4
+    assert all(later - before >= COUNTS_MS for (before, _), (later, _) in pairwise(quiet))
+    assert [report.units for _, report in quiet] == sorted({report.units for _, report in quiet})
+    written.clear()
+    serve(small_world, 400, {"dear": 0.8, "cheap": 0.8}, seed=2)
+    shown = [report.epochs for _, report in written]
+    assert len(set(shown)) > 3
+    assert set(shown) == set(range(shown[0], shown[-1] + 1)), "an epoch opens with nearly every look here"
 
 
 def test_cells_equal_their_recomputation_after_a_whole_run(small_world: World) -> None:
