@@ -7,7 +7,8 @@ The ticks of a planner, which looks every second:
 `between`: nothing matured and no epoch may open; requests came in, so the evidence is new.
 `opening`: the open epoch is large enough, so the next one's shares are drawn.
 `maturing`: one more epoch is final than at the look before.
-`at once`: both, and nothing is remembered of any epoch: the first look after a start.
+`both`: the same, and the next epoch's shares are drawn.
+`tick at once`: nothing is remembered of any epoch: the first look after a start.
 """
 
 import time
@@ -141,12 +142,14 @@ def measured(arms: int, epochs: int) -> str:
         with best.of("tick at once"):
             seen = tick(definition, everything, standing, now_ms)
         assert seen.next_epoch is not None
-        head = planner.head(YOUNG + 1)
-        tick(definition, planner.after(head, full=False).beginning_with(head), standing, now_ms - 1_000)
-        head = planner.head()
-        evidence = planner.after(head, full=False).beginning_with(head)
-        with best.of("maturing"):
-            tick(definition, evidence, standing, now_ms)
+        for step, full in (("maturing", False), ("both", True)):
+            forget_all()
+            head = planner.head(YOUNG + 1)
+            tick(definition, planner.after(head, full).beginning_with(head), standing, now_ms - 1_000)
+            head = planner.head()
+            evidence = planner.after(head, full).beginning_with(head)
+            with best.of(step):
+                tick(definition, evidence, standing, now_ms)
         for _ in range(AGAIN):
             with best.of("gather young"):
                 young = planner.after(head, full=False)

@@ -176,7 +176,7 @@ def compare(
         (definition, arms, cost_series, rare),
         lambda: _all_tested(definition, evidence, arms, cost_series, rare),
     )
-    return tuple(replace(one, guardrails=guards[one.arm]) for one in tested)
+    return tuple(replace(one, guardrails=guards[one.arm]) if guards[one.arm] else one for one in tested)
 
 
 def _all_tested(
