@@ -139,7 +139,7 @@ async def _loop(
         say(console, "Waiting for the last rewards to mature ...")
         await asyncio.sleep(SETTLE_S)
         answered = {subject: one.answered for subject, one in tally.subjects.items()}
-        reports = [await api.report(subject, answered[subject]) for subject in subjects]
+        reports = await asyncio.gather(*(api.report(subject, answered[subject]) for subject in subjects))
         show_reports(console, reports)
         promoted = {}
         say(console, "Promote what the evidence supports:")
