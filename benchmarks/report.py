@@ -86,9 +86,9 @@ class Planner:
         self._full = rows(arms, epochs)
         self._few = [row if row.epoch < epochs else _begun(row) for row in self._full]
 
-    def now_ms(self, young: int = YOUNG) -> int:
-        """When all epochs but so many have just become final."""
-        return (self._epochs - young + 1) * 1_000 + WINDOW_MS + GRACE_MS
+    def now_ms(self) -> int:
+        """When all epochs but the young ones have just become final."""
+        return (self._epochs - YOUNG + 1) * 1_000 + WINDOW_MS + GRACE_MS
 
     def evidence(self, full: bool) -> Evidence:
         """All epochs from their rows; the open one large enough to close, or just begun."""

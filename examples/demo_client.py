@@ -58,8 +58,8 @@ class Api:
     async def report(self, name: str, decisions: int) -> Report:
         """An experiment's report, once the planner has counted so many decisions or counts no more for a while.
 
-        Decisions whose rows reached the ledger after their epoch was final are in no report; on a busy machine there
-        are some.
+        Of a busy machine some rows reach the ledger when their window of a second and its grace are over: they are kept
+        there, and in no report.
         """
         found: Report | None = None
         unchanged = 0

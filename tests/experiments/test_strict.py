@@ -217,12 +217,12 @@ def test_a_look_at_the_same_epochs_again_computes_nothing_anew():
 @pytest.mark.statistical
 @pytest.mark.parametrize("rates", [(0.02, 0.0), (0.5, 0.48), (0.98, 0.96)])
 def test_a_candidate_at_the_margin_passes_in_at_most_five_percent(rates):
-    """p is the smallest over all looks, so the last look stands for one at every epoch; 200 runs, bar 19."""
+    """p is the smallest over all looks, so the last look stands for one at every epoch; 400 runs, bar 32."""
     wrong = 0
-    for seed in range(200):
+    for seed in range(400):
         one = Trial(experiment(**RARE))
         for a, b in draws(rates, 25, seed):
             one.epoch(Arm(100, a, 0.01), Arm(100, b, 0.005))
         rule = one.look().candidacies[0].rule("not_worse")
         wrong += rule is not None and rule.state == "holds"
-    assert wrong < 19
+    assert wrong < 32

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from experiments.evidence.evidence import Evidence, gather
 from experiments.evidence.units import CellRow
 from experiments.inference import effects
 from experiments.verdict.tick import Tick, tick
+from router.steering.reading import CellCache, read_evidence
 from tests.experiments.looks import WINDOW_MS, Arm, Trial, experiment
 
 KINDS = {
@@ -34,25 +36,25 @@ KINDS = {
 
 
 class Grown:
-    """Evidence as the planner keeps it: what is final stays, what is young is read again."""
+    """A trial's rows as a store, read as the planner reads them: what is final stays, what is young is read again."""
 
-    def __init__(self, definition) -> None:
-        self.definition = definition
-        self.head: Evidence | None = None
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._cache = CellCache()
 
-    def look(self, epochs: list[Epoch], rows: list[CellRow], now_ms: int) -> Evidence:
+    def epochs(self, experiment_id: int) -> list[Epoch]:
+        """All of them, the open one too."""
+        return list(self._trial.evidence().epochs)
+
+    def cells(self, experiment_id: int, first: int = 0) -> list[CellRow]:
+        """Rows of the epochs from `first` on."""
+        return [row for row in self._trial.rows if row.epoch >= first]
+
+    def look(self, now_ms: int) -> Evidence:
         """All that is known, with its head."""
-        known = len(self.head.epochs) if self.head is not None else 0
-        young = [epoch for epoch in epochs if epoch.number > known]
-        arms = len(self.definition.candidates)
-        evidence = gather(young, [row for row in rows if row.epoch > known], arms)
-        if self.head is not None:
-            evidence = self.head.followed_by(evidence)
-        window = self.definition.reward.window_ms
-        final = sum(epoch.mature(window, now_ms) for epoch in epochs)
-        if final > known:
-            self.head = evidence.first(final).lasting()
-        return evidence if self.head is None else evidence.beginning_with(self.head)
+        return read_evidence(
+            self, SimpleNamespace(id=1, definition=self._trial.definition), now_ms, self._cache
+        )
 
 
 def close(one: object, other: object) -> bool:
@@ -85,14 +87,14 @@ def run(
 ) -> list[tuple[Tick, Tick]]:
     """Looks with and without memory, several to each epoch, before and after it is final."""
     definition = experiment(*[f"m{arm}" for arm in range(len(arms))], **settings)
-    random, trial, grown = np.random.default_rng(seed), Trial(definition), Grown(definition)
+    random, trial = np.random.default_rng(seed), Trial(definition)
+    grown = Grown(trial)
     found = []
     for number in range(1, epochs + 1):
         trial.epoch(*(served(random, *arm) for arm in arms), series=int(number > epochs // 2))
         for later_ms in (1_000, WINDOW_MS // 2, WINDOW_MS + 5_000, 2 * WINDOW_MS, 2 * WINDOW_MS + 1_000):
             now_ms = trial.now_ms + later_ms
-            newest = trial.evidence().epochs
-            seen = grown.look(list(newest), trial.rows, now_ms)
+            seen = grown.look(now_ms)
             once = tick(definition, seen, trial.standing(), now_ms)
             fresh = tick(definition, replace(seen), trial.standing(), now_ms)
             found.append((once, fresh))
@@ -123,17 +125,13 @@ def test_between_two_closings_no_difference_is_worked_out_again(monkeypatch: pyt
 
     monkeypatch.setattr(effects, "mean_differences", counting)
     definition = experiment(objective={"kind": "reward"})
-    trial, grown = Trial(definition).epochs_of(5, Arm(500, 400), Arm(500, 390)), Grown(definition)
+    trial = Trial(definition).epochs_of(5, Arm(500, 400), Arm(500, 390))
+    grown = Grown(trial)
 
     def look(later_ms: int) -> int:
         counted.clear()
         now_ms = trial.now_ms + later_ms
-        tick(
-            definition,
-            grown.look(list(trial.evidence().epochs), trial.rows, now_ms),
-            trial.standing(),
-            now_ms,
-        )
+        tick(definition, grown.look(now_ms), trial.standing(), now_ms)
         return len(counted)
 
     assert look(2 * WINDOW_MS) > 0
